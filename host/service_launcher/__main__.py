@@ -1,0 +1,66 @@
+"""`python -m service_launcher` and the `launcher` command: runs the CLI and turns errors into words and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from service_launcher.errors import Interrupted, LauncherError
+
+
+def main() -> None:
+    """Run the CLI; never shows a traceback without --debug."""
+    signal.signal(signal.SIGTERM, _terminate)
+    debug = "--debug" in sys.argv
+    try:
+        from service_launcher.cli import launcher
+
+        code = launcher(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except BrokenPipeError:
+        # Who read our output went away; nobody is left to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except LauncherError as error:
+        if debug:
+            raise
+        _say(error.summary, error.fix)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say("interrupted", "launcher status")
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(_unexpected(error, debug))
+
+
+def _unexpected(error: Exception, debug: bool) -> int:
+    from click import Abort, ClickException
+
+    if isinstance(error, ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, Abort):
+        _say("interrupted", "launcher status")
+        return 130
+    if debug:
+        raise error
+    # The text of an unforeseen exception may hold anything, secrets included.
+    _say(f"this should not have happened ({type(error).__name__})", "run the same command with --debug and report what it says")
+    return 1
+
+
+def _say(summary: str, fix: str) -> None:
+    print(f"Error: {summary}", file=sys.stderr)  # noqa: T201 - the last word of the command
+    if fix:
+        print(f"Try:   {fix}", file=sys.stderr)  # noqa: T201
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number, "ended by a signal; what was begun is left as it is")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,321 @@
+"""The `launcher` command: prints what the launcher says, and decides nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from service_launcher.errors import LauncherError
+from service_launcher.models import ServiceState
+
+if TYPE_CHECKING:
+    from service_launcher.launcher import Launcher
+    from service_launcher.models import Action, OperationReport, Problem, ServiceStatus
+
+#: Shape and colour beside the word: the state must be readable without either.
+LOOKS = {
+    ServiceState.READY: ("●", "green"),
+    ServiceState.STARTING: ("◐", "yellow"),
+    ServiceState.STOPPING: ("◐", "yellow"),
+    ServiceState.DEGRADED: ("▲", "yellow"),
+    ServiceState.FAILED: ("✖", "red"),
+    ServiceState.UNKNOWN: ("?", "magenta"),
+    ServiceState.STOPPED: ("○", "white"),
+    ServiceState.SKIPPED: ("–", "white"),
+    ServiceState.UNMANAGED: ("·", "white"),
+}
+
+
+class Session:
+    """What the options before the command said; the launcher is built when a command first needs it."""
+
+    def __init__(self, root: str | None) -> None:
+        self.root = root
+
+    @cached_property
+    def launcher(self) -> Launcher:
+        """The launcher of this installation."""
+        from service_launcher import wiring
+
+        return wiring.build(self.root)
+
+
+class Commands(click.Group):
+    """The host's commands, and those of the plugins, which can take none of the host's names."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The host's commands, then the plugins'."""
+        return [*super().list_commands(ctx), *sorted(self._of_plugins(ctx).keys() - self.commands.keys())]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The host's command, else a plugin's."""
+        return super().get_command(ctx, name) or self._of_plugins(ctx).get(name)
+
+    def _of_plugins(self, ctx: click.Context) -> dict[str, click.Command]:
+        session = ctx.obj or Session(ctx.params.get("root"))
+        try:
+            return {name: command for name, (_, command) in session.launcher.plugins.commands().items()}
+        except LauncherError:
+            return {}  # --help has to work without an installation
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+phase_option = click.option("--phase", "phases", multiple=True, metavar="NAME", help="All services of a stack; repeatable; `all`.")
+names_argument = click.argument("names", nargs=-1, metavar="[SERVICE]...")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--root", metavar="FOLDER", help="The installation (else LAUNCHER_ROOT, else found from here upwards).")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(package_name="service-launcher", prog_name="launcher")
+@click.pass_context
+def launcher(ctx: click.Context, root: str | None, debug: bool) -> None:
+    """Start, stop and watch the services of an installation on Docker Compose."""
+    ctx.obj = Session(root)
+
+
+@launcher.command("list")
+@json_option
+@click.pass_obj
+def list_(session: Session, as_json: bool) -> None:
+    """Every service with its stack, its owner and what it needs; asks neither Docker nor the services."""
+    entries = session.launcher.entries.values()
+    if as_json:
+        _print_json({"services": [e.model_dump(mode="json", exclude_none=True) for e in entries]})
+        return
+    rows = [(e.stack or "", e.id, e.plugin or "not managed here", ", ".join(e.depends_on), ", ".join(e.aliases)) for e in entries]
+    _print_table(["STACK", "SERVICE", "PLUGIN", "NEEDS", "ALIASES"], rows)
+
+
+@launcher.command()
+@names_argument
+@phase_option
+@json_option
+@click.pass_obj
+def status(session: Session, names: tuple[str, ...], phases: tuple[str, ...], as_json: bool) -> int:
+    """What is true of the services now, with the evidence. Exit code 5 when the engine is silent."""
+    reading = session.launcher.status(names, phases)
+    error = reading.engine_error
+    if as_json:
+        _print_json(
+            {
+                "services": [s.model_dump(mode="json") for s in reading.statuses],
+                "problems": [p.model_dump(mode="json") for p in reading.problems],
+                "engine": {"answers": error is None, "error": error.summary if error else None},
+            }
+        )
+    else:
+        _print_statuses(reading.statuses)
+        _print_problems(reading.problems)
+        if error:
+            click.echo(f"Error: {error.summary}\nTry:   {error.fix}", err=True)
+    return error.exit_code if error else 0
+
+
+@launcher.command()
+@names_argument
+@phase_option
+@json_option
+@click.pass_obj
+def start(session: Session, names: tuple[str, ...], phases: tuple[str, ...], as_json: bool) -> int:
+    """Start services and what they need, and wait until they are ready."""
+    return _operate(session, "start", names, phases, as_json)
+
+
+@launcher.command()
+@names_argument
+@phase_option
+@json_option
+@click.pass_obj
+def stop(session: Session, names: tuple[str, ...], phases: tuple[str, ...], as_json: bool) -> int:
+    """Stop services, after everything that depends on them; data stays."""
+    return _operate(session, "stop", names, phases, as_json)
+
+
+@launcher.command()
+@names_argument
+@phase_option
+@json_option
+@click.pass_obj
+def restart(session: Session, names: tuple[str, ...], phases: tuple[str, ...], as_json: bool) -> int:
+    """Stop services with what depends on them, and start all of these again."""
+    return _operate(session, "restart", names, phases, as_json)
+
+
+@launcher.command()
+@click.argument("action", type=click.Choice(["start", "stop", "restart"]), default="start")
+@names_argument
+@phase_option
+@json_option
+@click.pass_obj
+def plan(session: Session, action: Action, names: tuple[str, ...], phases: tuple[str, ...], as_json: bool) -> None:
+    """What an operation would do now, and why; changes nothing."""
+    made = session.launcher.plan(action, names, phases)
+    if as_json:
+        _print_json(made.model_dump(mode="json"))
+        return
+    _print_table(["DO", "SERVICE", "BECAUSE"], [(step.do, step.service, step.reason) for step in made.steps])
+
+
+@launcher.command()
+@click.argument("name", metavar="SERVICE")
+@click.option("--tail", default=100, show_default=True, type=click.IntRange(0, 100_000), help="How many of the last lines.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until interrupted.")
+@click.pass_obj
+def logs(session: Session, name: str, tail: int, follow: bool) -> None:
+    """The output of a service's container, secrets masked."""
+    for line in session.launcher.logs(name, tail, follow):
+        click.echo(line)
+
+
+@launcher.command()
+@click.option("--default", "defaults", multiple=True, metavar="KEY=VALUE", help="Also add this variable if it is absent; repeatable.")
+@click.pass_obj
+def init(session: Session, defaults: tuple[str, ...]) -> None:
+    """Write what is missing into .env (0600, generated passwords) and create missing networks; changes nothing that is there."""
+    pairs = dict(pair.partition("=")[::2] for pair in defaults)
+    if pairs:
+        session.launcher.add_variables({key: (value, "") for key, value in pairs.items()})
+    done, networks = session.launcher.initialise()
+    for line in (*done, *networks):
+        click.echo(line)
+
+
+@launcher.group()
+def manifest() -> None:
+    """Check, write and describe config/services-manifest.json."""
+
+
+@manifest.command()
+@json_option
+@click.pass_obj
+def check(session: Session, as_json: bool) -> int:
+    """Compare the file with the plugins and the tree; exit code 1 when they differ."""
+    found = session.launcher.manifest_drift()
+    if as_json:
+        _print_json({"problems": [p.model_dump(mode="json") for p in found]})
+    else:
+        _print_problems(found)
+        if not found:
+            click.echo("the manifest agrees with the plugins")
+    return 1 if found else 0
+
+
+@manifest.command()
+@click.pass_obj
+def sync(session: Session) -> None:
+    """Write the plugins' entries into the file; everything else in it stays."""
+    changed = session.launcher.manifest_sync()
+    click.echo(f"written: {', '.join(changed)}" if changed else "nothing to write")
+
+
+@manifest.command()
+def schema() -> None:
+    """Print the JSON Schema of the file."""
+    from service_launcher import manifest as file
+
+    _print_json(file.schema())
+
+
+@launcher.group()
+def plugins() -> None:
+    """The installed plugins."""
+
+
+@plugins.command("list")
+@json_option
+@click.pass_obj
+def plugins_list(session: Session, as_json: bool) -> None:
+    """Every plugin with its state and, if it does not work, the reason."""
+    found = session.launcher.plugins.found.values()
+    if as_json:
+        _print_json({"plugins": [vars(p) for p in found], "problems": [p.model_dump(mode="json") for p in session.launcher.plugins.problems]})
+        return
+    rows = [(p.name, p.state, f"{p.distribution} {p.version}", ", ".join(p.services), p.reason) for p in found]
+    _print_table(["PLUGIN", "STATE", "DISTRIBUTION", "SERVICES", "REASON"], rows)
+    _print_problems(session.launcher.plugins.problems)
+
+
+def _operate(session: Session, action: Action, names: Sequence[str], phases: Sequence[str], as_json: bool) -> int:
+    from service_launcher.progress import shown
+
+    if names and phases:
+        raise click.UsageError("give services or --phase, not both")
+    operate = {"start": session.launcher.start, "stop": session.launcher.stop, "restart": session.launcher.restart}[action]
+    with shown(quiet=as_json) as listener:
+        report = operate(names, phases, listener)
+    if as_json:
+        _print_json(report.model_dump(mode="json"))
+    else:
+        print_report(report, session.launcher)
+    return report.exit_code
+
+
+def print_report(report: OperationReport, launcher: Launcher) -> None:
+    """Each service's outcome, what to try where one failed, and the links of what is ready."""
+    for outcome in report.outcomes:
+        good = outcome.result in ("ready", "already_ready", "stopped", "already_stopped", "skipped")
+        took = f" ({outcome.seconds:.1f} s)" if outcome.seconds >= 0.05 else ""
+        line = f"{'✓' if good else '❌'} {outcome.service}: {outcome.result.replace('_', ' ')}{took}: {outcome.message}"
+        click.secho(line, fg=None if good else "red", err=not good)
+        for problem in outcome.problems:
+            if problem.fix:
+                click.echo(f"  ↳ try: {problem.fix}", err=True)
+        if outcome.result == "failed":
+            click.echo(f"  ↳ try: launcher status {outcome.service}; launcher logs {outcome.service}", err=True)
+        for link in outcome.status.links if outcome.status else ():
+            click.echo(f"  ↳ {link.title}: {link.url}")
+    _print_problems(report.problems)
+
+
+def _print_statuses(statuses: Sequence[ServiceStatus]) -> None:
+    for line in status_lines(statuses):
+        click.echo(line)
+
+
+def status_lines(statuses: Sequence[ServiceStatus]) -> list[str]:
+    """The statuses as people read them, one service after another."""
+    lines = []
+    for s in statuses:
+        shape, colour = LOOKS[s.state]
+        words = f"{s.container}, {s.state}" if s.container else str(s.state)
+        mode = " (started by hand)" if s.mode == "manual" else ""
+        lines.append(f"{click.style(f'{shape} {words}', fg=colour)}  {click.style(s.id, bold=True)}{mode}: {s.message}")
+        if s.since:
+            lines.append(f"    since {s.since:%Y-%m-%d %H:%M:%S} UTC" + (f", version {s.version}" if s.version else ""))
+        if s.image:
+            lines.append(f"    image {s.image}" + (f" ({s.origin})" if s.origin else ""))
+        lines += [f"    {e.layer}: {e.verdict}, {e.detail} ({e.age_seconds:g} s ago)" for e in s.evidence]
+        lines += [f"    {link.title}: {link.url}" for link in s.links]
+    return lines
+
+
+def _print_problems(problems: Sequence[Problem]) -> None:
+    marks = {"info": "ℹ️ ", "warn": "⚠️ ", "error": "❌"}
+    for p in dict.fromkeys(problems):
+        click.echo(f"{marks[p.severity]} {p.summary}" + (f"\n  ↳ try: {p.fix}" if p.fix else ""), err=True)
+
+
+def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*heads, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    # Piped output is for programs: it must not be folded at 80 columns.
+    Console(width=None if sys.stdout.isatty() else 1000, markup=False, highlight=False).print(table)
+
+
+def _print_json(data: Any) -> None:
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else list(value)  # type: ignore[call-overload]

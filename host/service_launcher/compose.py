@@ -1,0 +1,220 @@
+"""Writes to Docker through `docker compose`, with deadlines and a clean environment; the only module that starts processes.
+
+python-on-whales is imported at the first write: reading commands never pay for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from service_launcher.errors import ComposeFailed, ConfigurationError
+from service_launcher.redaction import Redactor
+
+if TYPE_CHECKING:
+    from python_on_whales import DockerClient
+
+READ_SECONDS = 20.0
+KILL_AFTER_SECONDS = 2
+
+#: What a child may inherit; everything else could redirect compose (COMPOSE_FILE and its kin).
+INHERITED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LC_[A-Z]+|TZ|TMPDIR|XDG_(RUNTIME_DIR|CONFIG_HOME)|SSL_CERT_(FILE|DIR)|SSH_AUTH_SOCK"
+    r"|DOCKER_(HOST|CONTEXT|CONFIG|CERT_PATH|TLS_VERIFY)"
+)
+
+_CONTAINER_LINE = re.compile(r"Container (?P<name>\S+)\s+(?P<word>[A-Z]\w+)")
+_PHASES: dict[str, Literal["creating", "starting", "stopping"]] = {
+    "Creating": "creating",
+    "Recreate": "creating",
+    "Starting": "starting",
+    "Stopping": "stopping",
+}
+
+Report = Callable[[str, str], None]  # phase, message
+
+_spawning = threading.Lock()
+
+
+def clean_environment() -> dict[str, str]:
+    """What of this process' environment a child may see."""
+    return {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
+
+
+@dataclass(frozen=True)
+class ComposeProject:
+    """A compose project: its name, files and folder, and the values that its files are filled with.
+
+    `lock` is the operation's lock file, shared with every child that writes; without it only reads are possible.
+    Without `files` compose knows the project by the labels of its containers, which is enough to stop it.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    folder: Path
+    values: Mapping[str, str]
+    redact: Redactor
+    lock: Path | None = None
+
+    def hashes(self) -> dict[str, str]:
+        """The configuration hash that compose would give each service now. Raises ConfigurationError."""
+        lines = self._read("config", "--hash", "*").splitlines()
+        return dict(line.split(" ", 1) for line in lines if " " in line)
+
+    def config(self) -> dict[str, Any]:
+        """The rendered project, secrets included: never to be shown. Raises ConfigurationError."""
+        import json
+
+        rendered: dict[str, Any] = json.loads(self._read("config", "--format", "json"))
+        return rendered
+
+    def up(self, services: Sequence[str], *, seconds: float, pull: Literal["missing", "never"], report: Report) -> None:
+        """Create and start services; does not wait for their health. Raises ComposeFailed.
+
+        What they depend on is named to compose too, although the launcher has started it already: without it the
+        configuration hash differs, and `docker compose up` by hand would make every container anew.
+        """
+        with self._client(seconds) as docker:
+            _follow(
+                docker.compose.up(
+                    list(services), detach=True, pull=pull, no_build=True, color=False, stream_logs=True
+                ),
+                report,
+            )
+
+    def stop(self, services: Sequence[str], *, seconds: float, report: Report) -> None:
+        """Stop services and keep their containers. Raises ComposeFailed."""
+        with self._client(seconds) as docker:
+            _follow(docker.compose.stop(list(services), stream_logs=True), report)
+
+    def create_network(self, name: str) -> None:
+        """Create a bridge network; one that is there already is left as it is. Raises ComposeFailed."""
+        with self._client(READ_SECONDS) as docker:
+            if not docker.network.exists(name):
+                docker.network.create(name)
+
+    def _read(self, *arguments: str) -> str:
+        command = ["docker", "compose", *self._options(), *arguments]
+        try:
+            done = subprocess.run(
+                command,
+                env=clean_environment() | dict(self.values),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=READ_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ComposeFailed(f"docker compose config gave no answer in {READ_SECONDS:.0f} s", "launcher status") from error
+        except FileNotFoundError as error:
+            raise ConfigurationError("the docker command is not on PATH", "install the Docker CLI with its compose plugin") from error
+        if done.returncode:
+            files = ", ".join(map(str, self.files))
+            raise ConfigurationError(f"docker compose refuses {files}: {self._last_words(done.stderr)}", "launcher init")
+        return done.stdout
+
+    def _options(self) -> list[str]:
+        files = [option for file in self.files for option in ("--file", str(file))]
+        # In front of a subcommand that reads; python-on-whales writes the same options for the others.
+        return [*files, "--project-name", self.name, "--project-directory", str(self.folder), "--env-file", os.devnull]
+
+    @contextlib.contextmanager
+    def _client(self, seconds: float) -> Iterator[DockerClient]:
+        from python_on_whales import DockerClient
+        from python_on_whales.exceptions import DockerException
+
+        if self.lock is None:
+            raise ComposeFailed(f"project {self.name} is open for reading only", "start and stop through the launcher")
+        # python-on-whales has no time-out and no environment of its own, but takes any argv prefix. Only names
+        # of variables stand here: values on a command line could be read by every user of the machine.
+        foreign = [n for n in os.environ if not INHERITED.fullmatch(n) and n not in self.values]
+        # From / no compose file is picked up where none is named.
+        prefix = ["env", "-C", "/", *(word for name in foreign for word in ("-u", name))]
+        prefix += ["flock", "--shared", "--no-fork", str(self.lock)]
+        prefix += ["timeout", "-k", str(KILL_AFTER_SECONDS), f"{seconds:.0f}", "docker"]
+        client = DockerClient(
+            compose_files=list(self.files),
+            compose_project_name=self.name,
+            compose_project_directory=self.folder,
+            compose_env_files=[os.devnull],
+            client_call=prefix,
+        )
+        try:
+            with _added_to_environment(self.values):
+                yield client
+        except DockerException as error:
+            # The exception itself carries the command line and all output: it must not travel further.
+            words = self._last_words(error.stderr or error.stdout or "")
+            if error.return_code in (124, 137):
+                raise ComposeFailed(f"docker compose was ended after {seconds:.0f} s: {words}", "launcher status") from None
+            raise ComposeFailed(f"docker compose failed ({error.return_code}): {words}", "launcher status") from None
+
+    def _last_words(self, output: str) -> str:
+        lines = [line.strip() for line in self.redact(output).splitlines() if line.strip()]
+        telling = [line for line in lines if not _CONTAINER_LINE.search(line) or "Error" in line]
+        return " / ".join((telling or lines)[-3:])[:600] or "it gave no reason"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    exit_code: int
+    output: str
+
+
+def run(argv: Sequence[str], *, seconds: float, values: Mapping[str, str], terminal: bool = False) -> Finished:
+    """Run a command with a clean environment plus `values`; exit code 124 when it passed its deadline.
+
+    With `terminal` the command keeps this process' terminal and `output` stays empty.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            env=clean_environment() | dict(values),
+            stdout=None if terminal else subprocess.PIPE,
+            stderr=None if terminal else subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Finished(124, f"no end within {seconds:.0f} s")
+    except OSError as error:
+        return Finished(127, f"{argv[0]}: {error.strerror}")
+    return Finished(done.returncode, done.stdout or "")
+
+
+@contextlib.contextmanager
+def _added_to_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Lend values to this process' environment, the only way into python-on-whales' children.
+
+    They are there while the operation runs; the lock keeps two operations of one process from mixing theirs.
+    """
+    with _spawning:
+        before = {name: os.environ.get(name) for name in values}
+        os.environ.update(values)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+def _follow(lines: Iterable[tuple[str, bytes]] | None, report: Report) -> None:
+    for _, line in lines or ():
+        found = _CONTAINER_LINE.search(line.decode("utf-8", "replace"))
+        if found and found["word"] in _PHASES:
+            report(_PHASES[found["word"]], found["name"])

@@ -1,0 +1,376 @@
+"""A compose service described by data: `ComposeService` turns a record into hooks, `ComposePlugin` into a plugin."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+
+from service_launcher.engine import Container, Detail
+from service_launcher.errors import ConfigurationError
+from service_launcher.hookspecs import hookimpl
+from service_launcher.host import Compose, Host
+from service_launcher.models import (
+    Action,
+    ComposeReference,
+    Evidence,
+    Link,
+    ManifestEntry,
+    Problem,
+    Record,
+    ServiceState,
+    ServiceStatus,
+    Variable,
+    Verdict,
+    now,
+)
+
+CRASHES = 3  # restarts of one container, without getting healthy, after which it counts as a crash loop
+LOW_DISK_BYTES = 1_000_000_000
+NO_DISK_BYTES = 200_000_000
+SERVICE = "com.tradingsystem.service"
+MODE = "com.tradingsystem.mode"  # on containers that were made without compose, value "manual"
+REHEARSAL = "com.tradingsystem.rehearsal"
+LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}
+
+
+class ComposeService(Record):
+    """One service of a compose file.
+
+    `file` is relative to the root; where the root has no such file, the copy in the package `package` serves.
+    `variables` are all that the file reads. `published` maps a container port to the variable that holds its host
+    port; `folders` and `networks` name the variables of folders to be writable and of networks to exist.
+    `grace_seconds` is the file's stop_grace_period.
+    """
+
+    id: str
+    service: str
+    project: str
+    file: str
+    package: str
+    path: str
+    title: str
+    aliases: tuple[str, ...] = ()
+    type: str = "tools"
+    stack: str = "tools"
+    depends_on: tuple[str, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    published: Mapping[int, str] = {}
+    folders: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    link_port: int | None = None
+    status_script: str | None = None
+    start_seconds: int = 300
+    grace_seconds: int = 10
+
+    def entry(self) -> ManifestEntry:
+        """The service's line in the manifest."""
+        by_hand = f"docker compose -f {self.file}"
+        port = next((v.default for v in self.variables if v.name == self.published.get(self.link_port or 0)), None)
+        return ManifestEntry(
+            id=self.id,
+            aliases=self.aliases,
+            title=self.title,
+            type=self.type,
+            stack=self.stack,
+            path=self.path,
+            start=f"{by_hand} up -d {self.service}",
+            stop=f"{by_hand} stop {self.service}",
+            status=self.status_script,
+            build=None,
+            test=None,
+            port=int(port) if port else None,
+            env=".env.example",
+            workspace=True,
+            managed="docker-compose",
+            depends_on=self.depends_on,
+            compose=ComposeReference(project=self.project, file=self.file, service=self.service),
+            start_seconds=self.start_seconds,
+            stop_seconds=self.grace_seconds + 30,
+        )
+
+    # The hooks, for plugins to call from theirs.
+
+    def preflight(self, host: Host) -> list[Problem]:
+        """What a start would trip over: ports, folders, disk, values that are missing or misplaced."""
+        container = self.container(host)
+        problems = [*self._missing_values(host), *self._disk(host)]
+        for name in self.published.values():
+            problems += self._port(host, name, self.value(host, name), container)
+        for name in self.folders:
+            problems += self._folder(host, name, self.value(host, name))
+        for name in self.networks:
+            if not host.engine.network_exists(self.value(host, name)):
+                missing = f"the network {self.value(host, name)} is missing; start creates it"
+                problems.append(Problem(severity="info", summary=missing))
+        return problems
+
+    def start(self, host: Host) -> None:
+        """Create what is missing around the service, then `compose up` it."""
+        compose = self.compose(host)
+        for name in self.networks:
+            compose.create_network(self.value(host, name))
+        for name in self.folders:
+            self._resolve(host, self.value(host, name)).mkdir(parents=True, exist_ok=True)
+        compose.up(seconds=self.start_seconds)
+
+    def stop(self, host: Host) -> None:
+        """Stop the service; its container and data stay."""
+        container = self.container(host)
+        if container is not None and MODE in container.labels:
+            done = host.run(["docker", "stop", "--", container.name], seconds=self.grace_seconds + 30)
+            if done.exit_code:
+                raise ConfigurationError(f"docker stop {container.name}: {host.redact(done.output)}", "launcher status")
+            return
+        self.compose(host).stop(seconds=self.grace_seconds + 30)
+
+    def drift(self, host: Host) -> str | None:
+        """Why a start would make the running container anew."""
+        container = self.container(host)
+        if container is not None and MODE in container.labels:
+            return None
+        return self.compose(host).changed()
+
+    def status(self, host: Host) -> ServiceStatus:
+        """Container and health check; an application probe is the plugin's to add with `with_application`."""
+        container = self.container(host)
+        if container is None:
+            return self._status(ServiceState.STOPPED, "stopped; it has no container", None, None, ())
+        detail = host.engine.detail(container.id)
+        if detail is None:
+            return self._status(ServiceState.STOPPED, "stopped; its container has just been removed", None, None, ())
+        state, message, evidence = _judge(container, detail)
+        image = host.engine.image(container.image_id)
+        origin = image.labels.get("local.origin") if image else None
+        return self._status(state, host.redact(message), container, detail, evidence, origin)
+
+    # For plugins that need more.
+
+    def value(self, host: Host, name: str) -> str:
+        """The effective value of a declared variable, its default where it is not set."""
+        default = next(v.default for v in self.variables if v.name == name)
+        return host.environment.get(name) or default or ""
+
+    def container(self, host: Host) -> Container | None:
+        """The service's container, made by compose or by hand with our labels."""
+        found = host.engine.compose_service(self.project, self.service)
+        return found or host.engine.labelled({SERVICE: self.service, MODE: "manual"})
+
+    def compose(self, host: Host, **more: str) -> Compose:
+        """The service in compose, its file filled with the declared variables and `more`."""
+        names = [v.name for v in self.variables]
+        return host.compose(
+            self.project, self.files(host), (self.service,), host.environment.select(names) | more
+        )
+
+    def files(self, host: Host) -> tuple[Path, ...]:
+        """The compose file: the root's, else the one in the wheel."""
+        return (self.locate(host, self.file),)
+
+    def locate(self, host: Host, name: str) -> Path:
+        """A compose file of this service by its name relative to the root."""
+        own = host.root / name
+        if own.is_file():
+            return own
+        packaged = Path(str(resources.files(self.package).joinpath(Path(name).name)))
+        if packaged.is_file():
+            return packaged
+        raise ConfigurationError(f"the compose file {name} is neither in {host.root} nor in {self.package}", "launcher manifest check")
+
+    def address(self, status: ServiceStatus, container_port: int) -> tuple[str, int] | None:
+        """Where a published port is reached from this machine."""
+        for port in status.ports:
+            if port.container_port == container_port:
+                return LOOPBACK.get(port.address, port.address), port.port
+        return None
+
+    def _status(
+        self,
+        state: ServiceState,
+        message: str,
+        container: Container | None,
+        detail: Detail | None,
+        evidence: tuple[Evidence, ...],
+        origin: str | None = None,
+    ) -> ServiceStatus:
+        ports = container.ports if container else ()
+        rehearsal = container is not None and container.labels.get(REHEARSAL) == "true"
+        links = tuple(
+            Link(title=self.title, url=f"http://localhost:{p.port}") for p in ports if p.container_port == self.link_port
+        )
+        return ServiceStatus(
+            id=self.id,
+            state=state,
+            message=f"REHEARSAL stand-in: {message}" if rehearsal else message,
+            since=detail.started_at if detail and container and container.state == "running" else None,
+            container=container.state if container else None,
+            container_name=container.name if container else None,
+            evidence=evidence,
+            ports=ports,
+            links=links[:1],
+            image=container.image if container else None,
+            origin=origin,
+            mode=None if container is None else "manual" if MODE in container.labels else "compose",
+            rehearsal=rehearsal,
+            stack=self.stack,
+        )
+
+    def _missing_values(self, host: Host) -> Iterable[Problem]:
+        for variable in self.variables:
+            if variable.required and not host.environment.source(variable.name):
+                yield Problem(severity="error", summary=f"{variable.name} is not set", fix="launcher init")
+
+    def _disk(self, host: Host) -> Iterable[Problem]:
+        places = {"the Docker Engine's data": Path(host.engine.data_root()), "this installation": host.root}
+        for what, place in places.items():
+            if not place.is_dir():
+                continue  # an engine elsewhere: its disk cannot be seen from here
+            free = shutil.disk_usage(place).free
+            if free < LOW_DISK_BYTES:
+                severity = "error" if free < NO_DISK_BYTES else "warn"
+                yield Problem.model_validate(
+                    {"severity": severity, "summary": f"only {free // 1_000_000} MB are free for {what} ({place})", "fix": f"df -h {place}"}
+                )
+
+    def _port(self, host: Host, name: str, value: str, own: Container | None) -> Iterable[Problem]:
+        from service_launcher.ports import free_port, holder
+
+        if not value.isdigit() or not 0 < int(value) < 65536:
+            yield Problem(severity="error", summary=f"{name}={value} is no port", fix=f"set {name} to 1 … 65535")
+            return
+        port = int(value)
+        if own is not None and any(p.port == port for p in own.ports):
+            return
+        others = [c for c in host.engine.publishing(port) if own is None or c.id != own.id]
+        culprit = f"the container {others[0].name}" if others else holder(port)
+        if culprit:
+            yield Problem(
+                severity="error",
+                summary=f"port {port} ({name}) is taken by {culprit}",
+                fix=f"stop {culprit}, or set {name}={free_port(port + 100)}",
+            )
+
+    def _folder(self, host: Host, name: str, value: str) -> Iterable[Problem]:
+        from os import W_OK, access
+
+        if host.environment.source(name) and not Path(value).is_absolute():
+            yield Problem(severity="error", summary=f"{name} must be an absolute path", fix=f"unset it, or write {host.root / value}")
+            return
+        folder = self._resolve(host, value)
+        existing = next(place for place in (folder, *folder.parents) if place.exists())
+        if not existing.is_dir():
+            yield Problem(severity="error", summary=f"{existing} ({name}) is not a folder", fix=f"ls -ld {existing}")
+        elif not access(existing, W_OK):
+            yield Problem(severity="error", summary=f"{existing} ({name}) cannot be written", fix=f"ls -ld {existing}; chown or remount it")
+
+    def _resolve(self, host: Host, value: str) -> Path:
+        return (host.root / Path(self.file).parent / value).resolve()
+
+
+class ComposePlugin:
+    """A whole plugin for compose services that need nothing special; an entry point may name an instance of it."""
+
+    def __init__(self, *services: ComposeService) -> None:
+        self.services = {service.id: service for service in services}
+
+    @hookimpl
+    def launcher_manifest_entries(self) -> list[ManifestEntry]:
+        """One entry per service."""
+        return [service.entry() for service in self.services.values()]
+
+    @hookimpl
+    def launcher_variables(self) -> list[Variable]:
+        """The variables of all services, each once."""
+        return list({v.name: v for service in self.services.values() for v in service.variables}.values())
+
+    @hookimpl
+    def launcher_preflight(self, entry: ManifestEntry, action: Action, host: Host) -> list[Problem]:
+        """The checks that every compose service needs; silent about other plugins' services."""
+        service = self.services.get(entry.id)
+        return service.preflight(host) if service and action != "stop" else []
+
+    @hookimpl
+    def launcher_start(self, entry: ManifestEntry, host: Host) -> None:
+        """`compose up`."""
+        self.services[entry.id].start(host)
+
+    @hookimpl
+    def launcher_stop(self, entry: ManifestEntry, host: Host) -> None:
+        """`compose stop`."""
+        self.services[entry.id].stop(host)
+
+    @hookimpl
+    def launcher_drift(self, entry: ManifestEntry, host: Host) -> str | None:
+        """Configuration hash and image id."""
+        return self.services[entry.id].drift(host)
+
+    @hookimpl
+    def launcher_status(self, entry: ManifestEntry, host: Host) -> ServiceStatus:
+        """Container and health check."""
+        return self.services[entry.id].status(host)
+
+
+def with_application(
+    status: ServiceStatus, evidence: Evidence, state: ServiceState, message: str, **more: object
+) -> ServiceStatus:
+    """A status to which the application probe's evidence was added, with the state that follows from it."""
+    text = f"REHEARSAL stand-in: {message}" if status.rehearsal else message
+    changes = {"evidence": (*status.evidence, evidence), "state": state, "message": text, **more}
+    return status.model_copy(update=changes)
+
+
+def _judge(container: Container, detail: Detail) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
+    """State, sentence and evidence from what the engine says of one container."""
+    verdict, state, words = _judge_container(container, detail)
+    evidence = [Evidence(layer="container", verdict=verdict, detail=words)]
+    if verdict is not Verdict.OK:
+        return state, words, tuple(evidence)
+    last = detail.health_log[-1] if detail.health_log else None
+    said = f": {last.output[:200]}" if last and last.output else ""
+
+    def health(verdict: Verdict, words: str) -> Evidence:
+        return Evidence(layer="health", verdict=verdict, detail=words, observed_at=(last and last.ended_at) or now())
+
+    match detail.health:
+        case None | "none":
+            evidence.append(health(Verdict.NOT_APPLICABLE, "no health check"))
+            return ServiceState.READY, "running; it has no health check", tuple(evidence)
+        case "healthy":
+            evidence.append(health(Verdict.OK, f"healthy{said}"))
+            return ServiceState.READY, "running and healthy", tuple(evidence)
+        case "starting":
+            evidence.append(health(Verdict.PENDING, f"starting{said}"))
+            if detail.restart_count >= CRASHES:
+                words = f"crash loop: restarted {detail.restart_count} times without getting healthy{said}"
+                return ServiceState.FAILED, words, tuple(evidence)
+            return ServiceState.STARTING, f"running, its health check has not passed yet{said}", tuple(evidence)
+        case other:
+            evidence.append(health(Verdict.BAD, f"{other}{said}"))
+            return ServiceState.DEGRADED, f"running, but its health check fails{said}", tuple(evidence)
+
+
+def _judge_container(container: Container, detail: Detail) -> tuple[Verdict, ServiceState, str]:
+    ended = f"exit code {detail.exit_code}" + (", out of memory" if detail.oom_killed else "")
+    match container.state:
+        case "running" if detail.health in (None, "none") and detail.restart_count >= CRASHES:
+            return Verdict.BAD, ServiceState.FAILED, f"crash loop: restarted {detail.restart_count} times (last {ended})"
+        case "running":
+            return Verdict.OK, ServiceState.READY, "running"
+        case "created":
+            if detail.error:
+                return Verdict.BAD, ServiceState.FAILED, f"created, but it did not start: {detail.error}"
+            return Verdict.PENDING, ServiceState.STOPPED, "created, not started"
+        case "restarting":
+            crashing = detail.restart_count >= CRASHES
+            words = f"{'crash loop' if crashing else 'restarting'}: it ended with {ended}, restarted {detail.restart_count} times"
+            return Verdict.BAD, ServiceState.FAILED if crashing else ServiceState.STARTING, words
+        case "paused":
+            return Verdict.BAD, ServiceState.DEGRADED, "paused: its processes are frozen"
+        case "removing":
+            return Verdict.PENDING, ServiceState.STOPPING, "being removed"
+        # 130, 137 and 143 are what a stop leaves behind; with OOM or another code it did not end by request.
+        case "exited" if not detail.oom_killed and detail.exit_code in (0, 130, 137, 143):
+            return Verdict.BAD, ServiceState.STOPPED, f"stopped ({ended})"
+        case other:
+            return Verdict.BAD, ServiceState.FAILED, f"{other}: it ended with {ended} {detail.error}".rstrip()

@@ -1,0 +1,140 @@
+"""The `Host` that a hook is given: made for one call, from the parts of one launcher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from service_launcher import compose, prober
+from service_launcher.compose import ComposeProject, Finished
+from service_launcher.engine import EngineView
+from service_launcher.envfile import Environment
+from service_launcher.errors import ComposeFailed
+from service_launcher.models import ManifestEntry, Phase, Progress
+from service_launcher.prober import Answer
+from service_launcher.redaction import Redactor
+
+Listener = Callable[[Progress], None]
+
+#: Images under this name are built on this machine; no registry is ever asked for one.
+LOCAL_IMAGES = "local/"
+
+
+@dataclass(frozen=True)
+class CallContext:
+    """Implements `host.Host`. `locks` holds the lock files of the operation under way, none while reading."""
+
+    root: Path
+    environment: Environment
+    engine: EngineView
+    entry: ManifestEntry
+    redactor: Redactor
+    listener: Listener
+    locks: Mapping[str, Path] = field(default_factory=dict)
+    hashes: dict[object, Mapping[str, str]] = field(default_factory=dict)
+
+    def compose(
+        self, project: str, files: Sequence[Path], services: Sequence[str], variables: Mapping[str, str]
+    ) -> ComposeServices:
+        """Services of a compose project, whose files are filled with `variables` and nothing else."""
+        folder = self.root / Path(self.entry.compose.file if self.entry.compose else ".").parent
+        lock = self.locks.get(project)
+        described = ComposeProject(project, tuple(files), folder, dict(variables), self.redactor, lock)
+        return ComposeServices(self, described, tuple(services))
+
+    def probe_http(
+        self,
+        url: str,
+        *,
+        seconds: float = 2.0,
+        credentials: tuple[str, SecretStr] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """GET a URL, without redirects, 64 KiB at most."""
+        return prober.http(url, seconds=seconds, credentials=credentials, headers=headers)
+
+    def probe_tcp(self, address: str, port: int, *, seconds: float = 1.0) -> Answer:
+        """Whether something accepts connections there."""
+        return prober.tcp(address, port, seconds=seconds)
+
+    def run(
+        self, argv: Sequence[str], *, seconds: float, variables: Mapping[str, str] | None = None, terminal: bool = False
+    ) -> Finished:
+        """Run a command with a clean environment plus `variables`."""
+        return compose.run(argv, seconds=seconds, values=variables or {}, terminal=terminal)
+
+    def report(self, phase: Phase, message: str = "", done: int | None = None, total: int | None = None) -> None:
+        """Show a waiting person what is happening to the service."""
+        self.listener(
+            Progress(service=self.entry.id, phase=phase, message=self.redactor(message), done_bytes=done, total_bytes=total)
+        )
+
+    def redact(self, text: str) -> str:
+        """Text without this installation's secrets and without control characters."""
+        return self.redactor(text)
+
+
+@dataclass(frozen=True)
+class ComposeServices:
+    """Implements `host.Compose` for some services of a project."""
+
+    context: CallContext
+    project: ComposeProject
+    services: tuple[str, ...]
+
+    def up(self, *, seconds: float) -> None:
+        """Pull what is missing, create and start the services without waiting for their health."""
+        rendered = self.project.config()["services"]
+        for service in self.services:
+            self._provide_image(rendered[service]["image"], rendered[service].get("pull_policy", "missing"))
+        self.context.report("creating")
+        self.project.up(self.services, seconds=seconds, pull="never", report=self.context.report)
+
+    def stop(self, *, seconds: float) -> None:
+        """Stop the services and keep their containers; needs neither the files nor their variables."""
+        self.context.report("stopping")
+        by_labels = ComposeProject(
+            self.project.name, (), self.project.folder, {}, self.project.redact, self.project.lock
+        )
+        by_labels.stop(self.services, seconds=seconds, report=self.context.report)
+
+    def changed(self) -> str | None:
+        """Why `up` would make a running container anew; None when it would not."""
+        key = (self.project.name, self.project.files, tuple(self.project.values.items()))
+        # Several services of one project are asked one after the other: one call of compose tells all hashes.
+        if key not in self.context.hashes:
+            self.context.hashes[key] = self.project.hashes()
+        wanted = self.context.hashes[key]
+        for service in self.services:
+            container = self.context.engine.compose_service(self.project.name, service)
+            if container is None:
+                return f"{service} has no container"
+            if container.labels.get("com.docker.compose.config-hash") != wanted.get(service):
+                return "its configuration has changed since the container was made"
+            # The engine's list shows the bare id as soon as the tag has moved to another image.
+            if container.image.startswith("sha256:"):
+                return "its image's tag now means another image than the container runs"
+        return None
+
+    def config(self) -> Mapping[str, Any]:
+        """The rendered project with its secrets: for a child process, never for showing."""
+        return self.project.config()
+
+    def create_network(self, name: str) -> None:
+        """Create a network where there is none of that name."""
+        if not self.context.engine.network_exists(name):
+            self.project.create_network(name)
+
+    def _provide_image(self, image: str, policy: str) -> None:
+        local = self.context.engine.image(image)
+        built_here = image.startswith(LOCAL_IMAGES)
+        if local is not None and (policy != "always" or built_here):
+            return
+        if policy == "never" or built_here:
+            raise ComposeFailed(f"the image {image} is not here", "tools/images/build, or name another image in .env")
+        self.context.report("pulling", image)
+        self.context.engine.engine.pull(image, lambda done, total: self.context.report("pulling", image, done, total))

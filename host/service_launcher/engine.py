@@ -1,0 +1,385 @@
+"""Reads from the Docker Engine: one list of all containers, details of one, the event stream, logs, image pulls.
+
+The only module that imports the docker SDK. Its one write is pulling an image, because only this stream has the bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from service_launcher.errors import EngineUnavailable, LauncherError
+from service_launcher.models import Port
+
+if TYPE_CHECKING:
+    from docker.api.client import APIClient
+
+READ_SECONDS = 2.0  # every reading command has to end within 3 s, also with a frozen engine
+STALL_SECONDS = 60.0  # a pull without a single byte for this long has failed
+
+_HEALTH = re.compile(r"\((healthy|unhealthy|health: starting)\)")
+_WATCHED = ("create", "start", "die", "oom", "destroy", "pause", "unpause", "health_status", "rename")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as the list shows it; `state` and `health` are the engine's own words."""
+
+    id: str
+    name: str
+    image: str
+    image_id: str
+    state: str
+    health: str | None
+    labels: Mapping[str, str]
+    ports: tuple[Port, ...]
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """One run of a container's health check."""
+
+    exit_code: int
+    output: str
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What only the inspection of a container tells."""
+
+    started_at: datetime | None
+    finished_at: datetime | None
+    exit_code: int
+    oom_killed: bool
+    restart_count: int
+    restarting: bool
+    error: str
+    health: str | None
+    health_log: tuple[HealthCheck, ...] = field(default=())
+
+
+class Engine:
+    """A connection that is made at the first read. Every method raises EngineUnavailable when nobody answers."""
+
+    def __init__(self, read_seconds: float = READ_SECONDS) -> None:
+        self._read_seconds = read_seconds
+
+    @cached_property
+    def _client(self) -> APIClient:
+        from docker.api.client import APIClient
+
+        return APIClient(base_url=endpoint(), timeout=self._read_seconds)  # type: ignore[arg-type]
+
+    def _ask(self, question: Callable[[APIClient], T]) -> T:
+        from docker.errors import DockerException
+        from requests.exceptions import RequestException
+
+        try:
+            return question(self._client)
+        except (DockerException, RequestException, OSError, ValueError) as error:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            if status is not None:
+                raise
+            where = endpoint() or "its usual socket"
+            raise EngineUnavailable(
+                f"the Docker Engine at {where} does not answer ({_reason(error)})",
+                "start it (systemctl start docker, or scripts/up), then: launcher status",
+            ) from error
+
+    def containers(self) -> tuple[Container, ...]:
+        """Every container of the engine, running or not, in one call."""
+        return tuple(_container(raw) for raw in self._ask(lambda c: c.containers(all=True)))
+
+    def detail(self, container_id: str) -> Detail | None:
+        """The inspection of one container, None when it is gone."""
+        raw = self._found(lambda c: c.inspect_container(container_id))
+        return _detail(raw) if raw is not None else None
+
+    def image(self, name: str) -> ImageFacts | None:
+        """What a local image is, None when there is none of that name."""
+        raw = self._found(lambda c: c.inspect_image(name))
+        if raw is None:
+            return None
+        return ImageFacts(raw["Id"], (raw.get("Config") or {}).get("Labels") or {})
+
+    def network_exists(self, name: str) -> bool:
+        """Whether there is a network of exactly this name."""
+        return any(n["Name"] == name for n in self._ask(lambda c: c.networks(names=[name])))
+
+    def data_root(self) -> str:
+        """The folder in which the engine keeps images and volumes (on the engine's machine)."""
+        return str(self._ask(lambda c: c.info())["DockerRootDir"])
+
+    def versions(self) -> tuple[str, str]:
+        """Version and API version of the engine."""
+        raw = self._ask(lambda c: c.version())
+        return raw["Version"], raw["ApiVersion"]
+
+    def logs(self, container_id: str, tail: int, follow: bool = False) -> Iterator[bytes]:
+        """The last lines of a container's output and, when following, what comes until it ends."""
+        return iter(
+            self._ask(lambda c: c.logs(container_id, stdout=True, stderr=True, stream=True, follow=follow, tail=tail))
+        )
+
+    def pull(self, image: str, report: Callable[[int, int], None]) -> None:
+        """Pull an image, reporting (bytes done, bytes known) over all layers. Raises LauncherError when it fails."""
+        from docker.errors import APIError, DockerException
+
+        repository, _, tag = image.rpartition(":") if ":" in image.rsplit("/", 1)[-1] else (image, "", "latest")
+        layers: dict[str, tuple[int, int]] = {}
+        fix = f"docker pull {image}, or name an image that is here (tools/images/build makes local ones)"
+        try:
+            stream = self._ask(lambda c: c.pull(repository, tag=tag, stream=True, decode=True))
+            for line in _with_deadline(stream, STALL_SECONDS):
+                if line is None:
+                    raise LauncherError(f"pulling {image} stalled: no data for {STALL_SECONDS:.0f} s", fix)
+                if "error" in line:
+                    raise LauncherError(f"pulling {image} failed: {line['error']}", fix)
+                amount = line.get("progressDetail") or {}
+                if line.get("status") == "Downloading" and "total" in amount:
+                    layers[line["id"]] = (amount.get("current", 0), amount["total"])
+                    report(sum(done for done, _ in layers.values()), sum(total for _, total in layers.values()))
+        except APIError as error:
+            raise LauncherError(f"pulling {image} failed: {error.explanation}", fix) from error
+        except DockerException as error:
+            raise LauncherError(f"pulling {image} failed: {_reason(error)}", fix) from error
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[Changes]:
+        """Subscribe to container events; the subscription stands when the block is entered."""
+        changes = Changes(self)
+        try:
+            yield changes
+        finally:
+            changes.close()
+
+    def _found(self, question: Callable[[APIClient], T]) -> T | None:
+        from docker.errors import NotFound
+
+        try:
+            return self._ask(question)
+        except NotFound:
+            return None
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """Id and labels of a local image."""
+
+    id: str
+    labels: Mapping[str, str]
+
+
+class EngineView:
+    """The engine as it stood at one moment: the list is read once, so that all services are judged alike."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._lock = threading.Lock()
+        self._containers: tuple[Container, ...] | None = None
+        self._failure: EngineUnavailable | None = None
+
+    def containers(self) -> tuple[Container, ...]:
+        """Every container, from the one list call of this view; a silent engine is asked only once, too."""
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            if self._containers is None:
+                try:
+                    self._containers = self.engine.containers()
+                except EngineUnavailable as error:
+                    self._failure = error
+                    raise
+            return self._containers
+
+    def compose_service(self, project: str, service: str) -> Container | None:
+        """The container of a compose service, or None; a one-off `compose run` does not count."""
+        for container in self.containers():
+            label = container.labels.get
+            if (
+                label("com.docker.compose.project") == project
+                and label("com.docker.compose.service") == service
+                and label("com.docker.compose.oneoff") != "True"
+            ):
+                return container
+        return None
+
+    def labelled(self, labels: Mapping[str, str]) -> Container | None:
+        """The first container with all the given labels."""
+        return next((c for c in self.containers() if labels.items() <= dict(c.labels).items()), None)
+
+    def publishing(self, port: int) -> tuple[Container, ...]:
+        """The containers that publish a port of the host."""
+        return tuple(c for c in self.containers() if any(p.port == port for p in c.ports))
+
+    def detail(self, container_id: str) -> Detail | None:
+        """The inspection of one container, None when it is gone."""
+        return self.engine.detail(container_id)
+
+    def image(self, name: str) -> ImageFacts | None:
+        """What a local image is, None when there is none of that name."""
+        return self.engine.image(name)
+
+    def network_exists(self, name: str) -> bool:
+        """Whether there is a network of exactly this name."""
+        return self.engine.network_exists(name)
+
+    def data_root(self) -> str:
+        """The folder in which the engine keeps images and volumes."""
+        return self.engine.data_root()
+
+
+class Changes:
+    """The container events since the subscription; read through `wait`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._events: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._subscribed = threading.Event()
+        self._failure: BaseException | None = None
+        self._stream: Any = None
+        self._closed = False
+        threading.Thread(target=self._read, daemon=True, name="engine events").start()
+        # A frozen engine accepts the connection and never answers: without this the caller would hang too.
+        if not self._subscribed.wait(READ_SECONDS + 1):
+            raise EngineUnavailable("the Docker Engine accepts connections and does not answer", "restart the engine")
+        if self._failure is not None:
+            raise self._failure
+
+    def _read(self) -> None:
+        filters = {"type": "container", "event": list(_WATCHED)}
+        try:
+            self._stream = self._engine._ask(lambda c: c.events(decode=True, filters=filters))
+            self._subscribed.set()
+            for event in self._stream:
+                self._events.put(event)
+        except Exception as error:  # noqa: BLE001 - whatever ends the stream is reported to who waits on it
+            self._failure = error
+        self._subscribed.set()
+        self._events.put(None)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for an event, at most so long; True when there was one. Raises EngineUnavailable when the stream ended."""
+        try:
+            event = self._events.get(timeout=max(seconds, 0.001))
+            while event is not None and not self._events.empty():
+                event = self._events.get()
+        except queue.Empty:
+            return False
+        if event is None and not self._closed:
+            raise EngineUnavailable("the Docker Engine ended its event stream", "launcher status")
+        return True
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._closed = True
+        if self._stream is not None:
+            with contextlib.suppress(Exception):
+                self._stream.close()
+
+
+def endpoint() -> str | None:
+    """The engine's address as the docker command would choose it; None for the usual socket."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    from docker.context import ContextAPI
+
+    name = os.environ.get("DOCKER_CONTEXT")
+    context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
+    if context is None or context.Name == "default":
+        return None
+    return str(context.Host)
+
+
+def _with_deadline(stream: Iterator[Any], seconds: float) -> Iterator[Any]:
+    """The items of a stream; None once when no item came for so long."""
+    items: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            for item in stream:
+                items.put(("item", item))
+            items.put(("end", None))
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
+            items.put(("error", error))
+
+    threading.Thread(target=read, daemon=True, name="engine pull").start()
+    while True:
+        try:
+            kind, item = items.get(timeout=seconds)
+        except queue.Empty:
+            yield None
+            return
+        if kind == "error":
+            raise item
+        if kind == "end":
+            return
+        yield item
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    for word, plain in (
+        ("FileNotFoundError", "no such socket"),
+        ("ConnectionRefused", "connection refused"),
+        ("PermissionError", "permission denied"),
+        ("timed out", "timed out"),
+    ):
+        if word in text or word in repr(error.__cause__):
+            return plain
+    return text.splitlines()[0][:160]
+
+
+def _container(raw: Mapping[str, Any]) -> Container:
+    health = _HEALTH.search(raw.get("Status", ""))
+    return Container(
+        id=raw["Id"],
+        name=(raw.get("Names") or ["/" + raw["Id"][:12]])[0].lstrip("/"),
+        image=raw["Image"],
+        image_id=raw["ImageID"],
+        state=raw["State"],
+        health=health[1].removeprefix("health: ") if health else None,
+        labels=raw.get("Labels") or {},
+        ports=tuple(
+            Port(address=p["IP"], port=p["PublicPort"], container_port=p["PrivatePort"])
+            for p in raw.get("Ports") or ()
+            if p.get("PublicPort")
+        ),
+    )
+
+
+def _detail(raw: Mapping[str, Any]) -> Detail:
+    state = raw["State"]
+    health = state.get("Health") or {}
+    return Detail(
+        started_at=_moment(state.get("StartedAt")),
+        finished_at=_moment(state.get("FinishedAt")),
+        exit_code=state.get("ExitCode", 0),
+        oom_killed=state.get("OOMKilled", False),
+        restart_count=raw.get("RestartCount", 0),
+        restarting=state.get("Restarting", False),
+        error=state.get("Error", ""),
+        health=health.get("Status"),
+        health_log=tuple(
+            HealthCheck(check["ExitCode"], check["Output"].strip(), _moment(check.get("End")))
+            for check in health.get("Log") or ()
+        ),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Docker's time stamps have nanoseconds, which datetime does not read; year 1 means never."""
+    if not text or text.startswith("0001-"):
+        return None
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))

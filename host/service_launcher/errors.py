@@ -1,0 +1,94 @@
+"""Every error an operator can meet, as a tree with exit codes.
+
+    LauncherError                      1
+    ├── ConfigurationError             2   nothing was changed
+    │   ├── RootNotFound
+    │   ├── EnvFileError
+    │   ├── ManifestError
+    │   ├── UnknownService
+    │   ├── UnknownPhase
+    │   └── DependencyCycle
+    ├── PreflightRefused               3   nothing was changed
+    ├── Busy                           4
+    ├── EngineUnavailable              5
+    ├── ComposeFailed                  1
+    ├── PluginFailed                   1
+    └── Interrupted                    130, 143
+"""
+
+from __future__ import annotations
+
+
+class LauncherError(Exception):
+    """What happened (`summary`), what to try (`fix`), and the exit code that tells scripts."""
+
+    exit_code = 1
+
+    def __init__(self, summary: str, fix: str = "") -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.fix = fix
+
+
+class ConfigurationError(LauncherError):
+    """What the operator wrote cannot be used; nothing was changed."""
+
+    exit_code = 2
+
+
+class RootNotFound(ConfigurationError):
+    """No folder with config/services-manifest.json was found."""
+
+
+class EnvFileError(ConfigurationError):
+    """An environment file holds something outside the accepted grammar, or cannot be read."""
+
+
+class ManifestError(ConfigurationError):
+    """The services manifest cannot be read or contradicts itself."""
+
+
+class UnknownService(ConfigurationError):
+    """A name is neither the id nor an alias of a service."""
+
+
+class UnknownPhase(ConfigurationError):
+    """A phase is the stack of no service."""
+
+
+class DependencyCycle(ConfigurationError):
+    """Services wait for one another in a circle."""
+
+
+class PreflightRefused(LauncherError):
+    """A check before the first change said no; nothing was changed."""
+
+    exit_code = 3
+
+
+class Busy(LauncherError):
+    """Another operation holds the compose project."""
+
+    exit_code = 4
+
+
+class EngineUnavailable(LauncherError):
+    """The Docker Engine does not answer."""
+
+    exit_code = 5
+
+
+class ComposeFailed(LauncherError):
+    """`docker compose` ended with an error or passed its deadline."""
+
+
+class PluginFailed(LauncherError):
+    """A plugin raised, hung or answered nonsense; the message names it."""
+
+
+class Interrupted(LauncherError):
+    """A signal ended the operation; the exit code is 128 plus the signal's number."""
+
+    def __init__(self, signal_number: int, summary: str) -> None:
+        super().__init__(summary, "launcher status")
+        self.exit_code = 128 + signal_number

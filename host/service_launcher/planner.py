@@ -1,0 +1,110 @@
+"""Decides what an operation does, in which order and why; pure: no Docker, no files, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from service_launcher.errors import DependencyCycle, UnknownPhase, UnknownService
+from service_launcher.models import AutoStart, ManifestEntry, Plan, ServiceState, Step
+
+
+class Graph:
+    """The services and who needs whom; refuses unknown dependencies and circles at birth."""
+
+    def __init__(self, entries: Iterable[ManifestEntry]) -> None:
+        self.entries = {entry.id: entry for entry in entries}
+        self._names = {name: e.id for e in self.entries.values() for name in (*e.aliases, e.id)}
+        self._needs = {e.id: tuple(self.resolve(d, f"{e.id} depends on ") for d in e.depends_on) for e in self.entries.values()}
+        try:
+            self.order = tuple(TopologicalSorter(self._needs).static_order())
+        except CycleError as error:
+            circle = " → ".join(reversed(error.args[1]))
+            raise DependencyCycle(f"services wait for one another: {circle}", "remove one depends_on") from error
+
+    def resolve(self, name: str, context: str = "") -> str:
+        """The id that a name or alias means. Raises UnknownService."""
+        try:
+            return self._names[name]
+        except KeyError:
+            known = ", ".join(self.entries) or "none"
+            raise UnknownService(f"{context}{name!r} is no service (known: {known})", "launcher list") from None
+
+    def phase(self, name: str) -> tuple[str, ...]:
+        """The services of a phase; `all` is every phase. Raises UnknownPhase."""
+        if name == "all":
+            return tuple(e.id for e in self.entries.values() if e.stack)
+        found = tuple(e.id for e in self.entries.values() if e.stack == name)
+        if not found:
+            known = ", ".join(self.phases()) or "none"
+            raise UnknownPhase(f"{name!r} is no phase (known: {known})", "launcher list")
+        return found
+
+    def phases(self) -> tuple[str, ...]:
+        """Every phase once, in the order of the manifest."""
+        return tuple(dict.fromkeys(e.stack for e in self.entries.values() if e.stack))
+
+    def needs(self, service: str) -> tuple[str, ...]:
+        """What a service depends on directly."""
+        return self._needs[service]
+
+    def with_needs(self, services: Iterable[str]) -> tuple[str, ...]:
+        """The services and everything below them, in starting order."""
+        return self._closure(services, self._needs)
+
+    def with_dependants(self, services: Iterable[str]) -> tuple[str, ...]:
+        """The services and everything above them, in starting order."""
+        return self._closure(services, {i: [d for d, n in self._needs.items() if i in n] for i in self.entries})
+
+    def _closure(self, services: Iterable[str], edges: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+        found, waiting = set(), list(services)
+        while waiting:
+            service = waiting.pop()
+            if service not in found:
+                found.add(service)
+                waiting.extend(edges[service])
+        return tuple(service for service in self.order if service in found)
+
+
+def plan_start(
+    graph: Graph,
+    wanted: Iterable[str],
+    states: Mapping[str, ServiceState],
+    auto_start: Mapping[str, AutoStart],
+    drift: Mapping[str, str],
+    owned: Iterable[str],
+) -> Plan:
+    """The steps that make the wanted services ready.
+
+    `auto_start` holds the owners' answers where a phase was asked for and is empty for services that were named;
+    `drift` the reason why a running service would be made anew.
+    """
+    owned = set(owned)
+    skipped = {s for s in wanted if s in auto_start and not auto_start[s].start}
+    steps = []
+    for service in graph.with_needs(s for s in wanted if s not in skipped):
+        if service not in owned:
+            steps.append(Step(service=service, do="skip", reason="no plugin manages it"))
+        elif states[service] is ServiceState.READY and service not in drift:
+            steps.append(Step(service=service, do="keep", reason="ready, nothing has changed"))
+        else:
+            steps.append(Step(service=service, do="start", reason=drift.get(service, f"it is {states[service]}")))
+    planned = {step.service for step in steps}
+    steps += [Step(service=s, do="skip", reason=auto_start[s].reason) for s in graph.order if s in skipped - planned]
+    return Plan(action="start", steps=tuple(steps))
+
+
+def plan_stop(graph: Graph, wanted: Iterable[str], states: Mapping[str, ServiceState], owned: Iterable[str]) -> Plan:
+    """The steps that stop the wanted services and whatever depends on them, dependants first."""
+    owned, wanted = set(owned), set(wanted)
+    steps = []
+    for service in reversed(graph.with_dependants(wanted)):
+        if service not in owned:
+            steps.append(Step(service=service, do="skip", reason="no plugin manages it"))
+        elif states[service] in (ServiceState.STOPPED, ServiceState.SKIPPED):
+            steps.append(Step(service=service, do="keep", reason="it is stopped"))
+        else:
+            below = [n for n in graph.needs(service) if n in graph.with_dependants(wanted)]
+            why = "asked for" if service in wanted else f"it depends on {', '.join(below)}"
+            steps.append(Step(service=service, do="stop", reason=why))
+    return Plan(action="stop", steps=tuple(steps))

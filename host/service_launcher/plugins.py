@@ -1,0 +1,351 @@
+"""Finds plugins, loads each one alone, and calls every hook through one guard.
+
+pluggy offers no isolation: one broken import stops the loading of all, one exception loses every answer. So each
+plugin is loaded and asked by itself, on a thread with a deadline, and what it answers is validated. Only pluggy's
+public interface is used.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import pluggy
+from pydantic import TypeAdapter, ValidationError
+
+from service_launcher import hookspecs
+from service_launcher.errors import ConfigurationError, LauncherError, PluginFailed
+from service_launcher.models import Action, AutoStart, Event, ManifestEntry, Problem, ServiceStatus, Variable
+
+if TYPE_CHECKING:
+    import click
+
+    from service_launcher.envfile import Environment
+    from service_launcher.host import Host
+
+T = TypeVar("T")
+
+#: How long each hook may take, in seconds; start and stop get the entry's own limits on top of these.
+DEADLINES: Mapping[str, float] = {
+    "load": 20.0,
+    "launcher_manifest_entries": 5.0,
+    "launcher_variables": 5.0,
+    "launcher_auto_start": 2.0,
+    "launcher_preflight": 10.0,
+    "launcher_drift": 25.0,
+    "launcher_start": 1800.0,  # images may have to be pulled first
+    "launcher_stop": 60.0,
+    "launcher_status": 2.8,
+    "launcher_commands": 5.0,
+    "launcher_event": 1.0,
+}
+
+
+@dataclass
+class Plugin:
+    """One installed plugin: where it comes from, whether it works, and if not, why."""
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+    state: Literal["active", "failed", "incompatible", "disabled"] = "active"
+    reason: str = ""
+    hooks: tuple[str, ...] = ()
+    services: list[str] = field(default_factory=list)
+
+
+class Plugins:
+    """Every plugin of this installation behind typed methods; a broken one is named and the rest goes on."""
+
+    def __init__(self, entry_points: Iterable[importlib.metadata.EntryPoint], allowed: Callable[[str], str | None]) -> None:
+        self.found: dict[str, Plugin] = {}
+        self.owners: dict[str, str] = {}
+        self.entries: dict[str, ManifestEntry] = {}
+        self.problems: list[Problem] = []
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._answers: dict[str, TypeAdapter[Any]] = {}
+        for entry_point in sorted(entry_points, key=lambda e: (e.name, e.value)):
+            self._load(entry_point, allowed(entry_point.name))
+        self._adopt_entries()
+
+    @classmethod
+    def discover(cls, root: Path) -> Plugins:
+        """The installed plugins of the group, less those that config/plugins.toml leaves out.
+
+        Raises ConfigurationError for a config/plugins.toml that cannot be read.
+        """
+        return cls(importlib.metadata.entry_points(group=hookspecs.ENTRY_POINTS), _selection(root / "config/plugins.toml"))
+
+    # Public: the hooks, typed.
+
+    def variables(self) -> dict[str, list[Variable]]:
+        """The variables each working plugin reads; a plugin that fails here is left out and named."""
+        found = {}
+        for name in self._active():
+            try:
+                found[name] = self._ask(name, "launcher_variables", list[Variable])
+            except PluginFailed as error:
+                self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
+        return found
+
+    def auto_start(self, entry: ManifestEntry, env: Environment) -> AutoStart:
+        """The owner's word on starting by phase; an owner without an opinion means yes."""
+        answer = self._ask_owner(entry, "launcher_auto_start", AutoStart | None, env=env)
+        return answer or AutoStart(start=True)
+
+    def preflight(self, entry: ManifestEntry, action: Action, host: Callable[[], Host]) -> list[Problem]:
+        """The owner's problems, then everyone else's; another plugin's failure is a warning."""
+        owner = self.owners[entry.id]
+        problems: list[Problem] = []
+        for name in [owner, *(n for n in self._active() if n != owner)]:
+            try:
+                answer = self._ask(
+                    name, "launcher_preflight", list[Problem], entry=entry, action=action, host=host()
+                )
+            except PluginFailed as error:
+                severity: Literal["error", "warn"] = "error" if name == owner else "warn"
+                answer = [Problem(severity=severity, summary=error.summary, fix=error.fix)]
+            problems += [p.model_copy(update={"raised_by": name, "service": entry.id}) for p in answer or ()]
+        return problems
+
+    def drift(self, entry: ManifestEntry, host: Host) -> str | None:
+        """Why a start would make a ready service anew. Raises PluginFailed."""
+        return self._ask_owner(entry, "launcher_drift", str | None, host=host)
+
+    def start(self, entry: ManifestEntry, host: Host) -> None:
+        """Hand over the start of a service. Raises PluginFailed, or what the launcher's own parts raised inside."""
+        self._ask_owner(entry, "launcher_start", None, extra_seconds=entry.start_seconds, host=host)
+
+    def stop(self, entry: ManifestEntry, host: Host) -> None:
+        """Stop a service. Raises PluginFailed, or what the launcher's own parts raised inside."""
+        self._ask_owner(entry, "launcher_stop", None, extra_seconds=entry.stop_seconds, host=host)
+
+    def status(self, entry: ManifestEntry, host: Host) -> ServiceStatus:
+        """The owner's status. Raises PluginFailed; EngineUnavailable passes through."""
+        answer = self._ask_owner(entry, "launcher_status", ServiceStatus, host=host)
+        if answer is None or answer.id != entry.id:
+            owner = self.owners[entry.id]
+            raise PluginFailed(f"plugin {owner} gave no status for {entry.id}", f"launcher plugins list; mend {owner}")
+        return answer
+
+    def commands(self) -> dict[str, tuple[str, click.Command]]:
+        """Click commands by name, with the plugin that offers each; the first of two equal names wins."""
+        import click
+
+        found: dict[str, tuple[str, click.Command]] = {}
+        for name in self._active():
+            try:
+                commands = self._ask(name, "launcher_commands", None) or []
+                for command in commands:
+                    if isinstance(command, click.Command) and command.name:
+                        found.setdefault(command.name, (name, command))
+            except (PluginFailed, TypeError) as error:
+                self._fail(name, str(error))
+        return found
+
+    def tell(self, event: Event) -> None:
+        """Tell every plugin of an event; failures are kept in `problems` and go no further."""
+        for name in self._active():
+            try:
+                self._ask(name, "launcher_event", None, event=event)
+            except LauncherError as error:
+                self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
+
+    def implements(self, service: str, hook: str) -> bool:
+        """Whether the owner of a service answers a hook at all."""
+        return service in self.owners and hook in self.found[self.owners[service]].hooks
+
+    # Private: loading.
+
+    def _load(self, entry_point: importlib.metadata.EntryPoint, refusal: str | None) -> None:
+        distribution = entry_point.dist
+        plugin = Plugin(
+            name=entry_point.name,
+            distribution=distribution.name if distribution else "unknown",
+            version=distribution.version if distribution else "unknown",
+            target=entry_point.value,
+        )
+        if twin := self.found.get(plugin.name):
+            twin.state = "failed"
+            twin.reason = f"two entry points are named {plugin.name}: {twin.distribution} and {plugin.distribution}"
+            if self._manager.has_plugin(plugin.name):
+                self._manager.unregister(name=plugin.name)
+            return
+        self.found[plugin.name] = plugin
+        if refusal:
+            plugin.state, plugin.reason = "disabled", refusal
+            return
+        if mismatch := _host_mismatch(distribution):
+            plugin.state, plugin.reason = "incompatible", mismatch
+            return
+        try:
+            module = guarded(plugin.name, "load", entry_point.load)
+            self._manager.register(module, name=plugin.name)
+            self._check_pending(module)
+        except (PluginFailed, pluggy.PluginValidationError, ValueError) as error:
+            # Older pluggy leaves a plugin half registered when a signature is wrong.
+            if self._manager.has_plugin(plugin.name):
+                self._manager.unregister(name=plugin.name)
+            plugin.state, plugin.reason = "failed", str(error).splitlines()[0]
+            return
+        plugin.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(module) or ()))
+
+    def _check_pending(self, module: object) -> None:
+        """A hook that no specification knows would never be called: a typing error, or a hook that is gone."""
+        known = {name for name in dir(hookspecs) if name.startswith("launcher_")}
+        for caller in self._manager.get_hookcallers(module) or ():
+            optional = any(i.plugin is module and i.optionalhook for i in caller.get_hookimpls())
+            if caller.name not in known and not optional:
+                raise PluginFailed(f"unknown hook {caller.name}; known: {', '.join(sorted(known))}", "mend the plugin")
+
+    def _adopt_entries(self) -> None:
+        claims: dict[str, list[tuple[str, ManifestEntry]]] = {}
+        for name in self._active():
+            try:
+                for entry in self._ask(name, "launcher_manifest_entries", list[ManifestEntry]):
+                    claims.setdefault(entry.id, []).append((name, entry))
+            except PluginFailed as error:
+                self._fail(name, error.summary)
+        for service, claimed in claims.items():
+            if len(claimed) > 1:
+                names = " and ".join(name for name, _ in claimed)
+                self.problems.append(
+                    Problem(
+                        severity="error",
+                        summary=f"plugins {names} both claim the service {service}; neither is used for it",
+                        fix="disable one of them in config/plugins.toml",
+                        service=service,
+                    )
+                )
+                continue
+            name, entry = claimed[0]
+            self.owners[service] = name
+            self.entries[service] = entry.model_copy(update={"plugin": name})
+            self.found[name].services.append(service)
+
+    def _fail(self, name: str, reason: str) -> None:
+        self.found[name].state, self.found[name].reason = "failed", reason
+
+    # Private: asking.
+
+    def _active(self) -> list[str]:
+        return [name for name, plugin in self.found.items() if plugin.state == "active"]
+
+    def _ask_owner(
+        self, entry: ManifestEntry, hook: str, answer: Any, extra_seconds: float = 0.0, **arguments: object
+    ) -> Any:
+        return self._ask(self.owners[entry.id], hook, answer, extra_seconds, entry=entry, **arguments)
+
+    def _ask(self, name: str, hook: str, answer: Any, extra_seconds: float = 0.0, **arguments: object) -> Any:
+        """One hook of one plugin; None when it has no such hook. `answer` is the type to validate against."""
+        if hook not in self.found[name].hooks:
+            return [] if str(answer).startswith("list") else None
+        others = [p for n, p in self._manager.list_name_plugin() if n != name and p is not None]
+        caller = self._manager.subset_hook_caller(hook, others)
+
+        def call() -> Any:
+            results = caller(**arguments)
+            # Consumed here: a generator runs plugin code up to its last item.
+            return [_consumed(result) for result in results]
+
+        results = guarded(name, hook, call, extra_seconds)
+        if answer is None:
+            return results[0] if results else None
+        try:
+            return self._adapter(answer).validate_python(results[0] if results else None)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"])) or "the answer"
+            raise PluginFailed(
+                f"plugin {name} answered nonsense in {hook}: {place}: {first['msg']}", f"launcher plugins list; mend {name}"
+            ) from None
+
+    def _adapter(self, answer: Any) -> TypeAdapter[Any]:
+        return self._answers.setdefault(str(answer), TypeAdapter(answer))
+
+
+def guarded(plugin: str, hook: str, call: Callable[[], T], extra_seconds: float = 0.0) -> T:
+    """Run foreign code on a daemon thread with the hook's deadline.
+
+    Raises PluginFailed for what the plugin does wrong. A LauncherError passes through: it comes from the host's own
+    parts, which the plugin called, and says better what happened.
+    """
+    seconds = DEADLINES[hook] + extra_seconds
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:  # noqa: BLE001 - SystemExit from a plugin must not end the launcher
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name=f"{plugin}.{hook}")
+    began = time.monotonic()
+    thread.start()
+    thread.join(seconds)
+    fix = f"launcher plugins list; mend or disable {plugin} (config/plugins.toml)"
+    if thread.is_alive():
+        raise PluginFailed(f"plugin {plugin} did not return from {hook} within {time.monotonic() - began:.1f} s", fix)
+    if failures:
+        failure = failures[0]
+        if isinstance(failure, LauncherError) and hook != "load":
+            raise failure
+        raise PluginFailed(f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {failure}", fix) from failure
+    return results[0]
+
+
+def _consumed(result: object) -> object:
+    if result is None or isinstance(result, (str, bytes, Mapping, Sequence)) or hasattr(result, "model_fields"):
+        return result
+    return list(result) if hasattr(result, "__next__") else result
+
+
+def _host_mismatch(distribution: importlib.metadata.Distribution | None) -> str | None:
+    """What is wrong with the plugin's declared host range, if anything."""
+    if distribution is None or not distribution.requires:
+        return None
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    own = importlib.metadata.version("service-launcher")
+    for line in distribution.requires:
+        if not line.lower().replace("_", "-").startswith("service-launcher"):
+            continue
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            return f"its dependency {line!r} cannot be read"
+        if requirement.name.lower().replace("_", "-") == "service-launcher" and own not in requirement.specifier:
+            return f"it needs service-launcher {requirement.specifier}, this is {own}: install a matching version"
+    return None
+
+
+def _selection(path: Path) -> Callable[[str], str | None]:
+    """Why a plugin is left out, by name, as config/plugins.toml says (`only`, `disabled`)."""
+    try:
+        with path.open("rb") as file:
+            raw = tomllib.load(file)
+    except FileNotFoundError:
+        return lambda name: None
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"config/plugins.toml cannot be read: {error}", "edit config/plugins.toml") from error
+    if unknown := raw.keys() - {"only", "disabled"}:
+        raise ConfigurationError(f"config/plugins.toml: unknown key {sorted(unknown)[0]!r}", "use only and disabled")
+    only, disabled = raw.get("only"), raw.get("disabled", [])
+
+    def refusal(name: str) -> str | None:
+        if name in disabled:
+            return "disabled in config/plugins.toml"
+        if only is not None and name not in only:
+            return "not among `only` in config/plugins.toml"
+        return None
+
+    return refusal

@@ -1,0 +1,59 @@
+"""Takes secrets and control characters out of text before anybody sees it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
+
+MASK = "••••••"
+
+#: C0 without tab and newline, DEL, C1, and the controls that turn the direction of text.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_ANSI = re.compile("\x1b\\[[0-9;?]*[ -/]*[@-~]")
+
+
+class Redactor:
+    """Masks the given secrets in every form in which they are likely to be printed."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms: set[str] = set()
+        for secret in secrets:
+            # Shorter ones would blot out ordinary words, and are refused as passwords anyway.
+            if len(secret) >= 6:
+                forms |= _forms(secret)
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+    def __call__(self, text: str) -> str:
+        """The text with secrets masked and control characters shown as escapes."""
+        if self._pattern is not None:
+            text = self._pattern.sub(MASK, text)
+        return printable(text)
+
+
+def printable(text: str) -> str:
+    """Text that cannot steer a terminal: colour codes dropped, other control characters shown as escapes."""
+    return _CONTROLS.sub(lambda m: f"\\x{ord(m[0]):02x}", _ANSI.sub("", text.replace("\r\n", "\n")))
+
+
+def _forms(secret: str) -> set[str]:
+    encoded = secret.encode()
+    as_json = json.dumps(secret)[1:-1]
+    forms = {
+        secret,
+        secret.replace("$", "$$"),
+        as_json,
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(as_json)[1:-1],
+        quote(secret, safe=""),
+        quote_plus(secret),
+    }
+    # Base64 of a longer text holds the secret at one of three offsets; the characters that depend on
+    # its neighbours are cut off.
+    for offset in range(3):
+        code = base64.b64encode(b"\0" * offset + encoded).decode().rstrip("=")
+        forms.add(code[(0, 2, 3)[offset] : -1 if (len(encoded) + offset) % 3 else None])
+    return {form for form in forms if len(form) >= 6}

@@ -1,0 +1,22 @@
+"""Puts the parts of one launcher together; the only place where they are chosen."""
+
+from __future__ import annotations
+
+import os
+
+from service_launcher import envfile, settings
+from service_launcher.engine import Engine
+from service_launcher.events import EventLog
+from service_launcher.launcher import Launcher
+from service_launcher.plugins import Plugins
+from service_launcher.redaction import Redactor
+
+
+def build(root: str | None = None, actor: str | None = None) -> Launcher:
+    """A launcher for the installation at a root that is given or found. Raises ConfigurationError."""
+    found = settings.load(root, actor)
+    environment = envfile.load(found.root, os.environ)
+    plugins = Plugins.discover(found.root)
+    events = EventLog(found.state / "events.jsonl", Redactor(environment.secret_values()))
+    events.listen(plugins.tell)
+    return Launcher(found, environment, plugins, Engine(), events)

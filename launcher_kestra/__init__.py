@@ -1,0 +1,1 @@
+"""Kestra and its PostgreSQL as services of the Service Launcher."""

@@ -1,0 +1,131 @@
+"""The plugin: the hooks of the Service Launcher, answered for Kestra and its PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from launcher_kestra import credentials, probe
+from launcher_kestra.services import KESTRA, OLD_SKIP, POSTGRES, PRIVILEGES, SKIP
+from service_launcher import (
+    AutoStart,
+    ComposePlugin,
+    Evidence,
+    Host,
+    ManifestEntry,
+    Problem,
+    ServiceState,
+    ServiceStatus,
+    Variable,
+    Verdict,
+    hookimpl,
+    with_application,
+)
+from service_launcher.envfile import Environment
+
+#: Kestra ends with exit code 0 between 35 and 160 s after it lost its database, and says UP in between.
+AFTER_DATABASE_START = timedelta(minutes=3)
+#: The API answers up to 5 s after /health says UP; on a busy machine later.
+API_AFTER_START = timedelta(seconds=60)
+
+_services = ComposePlugin(KESTRA, POSTGRES)
+
+launcher_manifest_entries = _services.launcher_manifest_entries
+launcher_variables = _services.launcher_variables
+launcher_start = _services.launcher_start
+launcher_stop = _services.launcher_stop
+launcher_drift = _services.launcher_drift
+
+
+@hookimpl
+def launcher_auto_start(entry: ManifestEntry, env: Environment) -> AutoStart | None:
+    """SKIP_KESTRA_AUTO_START leaves Kestra out of starts by phase, its database never."""
+    if entry.id != KESTRA.id:
+        return None
+    new, old = env.get(SKIP), env.get(OLD_SKIP)
+    name, value = (SKIP, new) if new is not None else (OLD_SKIP, old)
+    if value is None:
+        return None
+    warning = f"{SKIP} and {OLD_SKIP} differ; {SKIP} counts" if None not in (new, old) and new != old else ""
+    match value.strip().lower():
+        case "" | "0" | "false" | "no" | "off":
+            return AutoStart(start=True, warning=warning)
+        case "1" | "true" | "yes" | "on":
+            return AutoStart(start=False, reason=f"{name}={value}", warning=warning)
+    unclear = f"{name} is neither yes nor no, so Kestra is left out"
+    return AutoStart(start=False, reason=unclear, warning=warning or unclear)
+
+
+@hookimpl
+def launcher_preflight(entry: ManifestEntry, action: str, host: Host) -> list[Problem]:
+    """What every compose service checks, and Kestra's rules for credentials and privileges."""
+    service = _services.services.get(entry.id)
+    if service is None or action == "stop":
+        return []
+    found = service.preflight(host)
+    if entry.id == KESTRA.id:
+        found = [p for p in found if "is not set" not in p.summary] + credentials.problems(host)
+        if host.environment.get(PRIVILEGES, "docker") not in ("docker", "hardened"):
+            found.append(Problem(severity="error", summary=f"{PRIVILEGES} is neither docker nor hardened", fix=f"unset {PRIVILEGES}"))
+    return found
+
+
+@hookimpl
+def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:
+    """Container, health check, and for Kestra an authenticated call and the age of its database."""
+    if entry.id == POSTGRES.id:
+        return POSTGRES.status(host)
+    status = KESTRA.status(host)
+    if status.container in (None, "exited", "created"):
+        return status
+    loss = _database_loss(host, status.since)
+    if status.container != "running":
+        return status.model_copy(update={"message": f"{loss}; Kestra: {status.message}"}) if loss else status
+    address = KESTRA.address(status, 8080)
+    if address is None:
+        missing = Evidence(layer="application", verdict=Verdict.UNKNOWN, detail="port 8080 is not published")
+        return with_application(status, missing, ServiceState.DEGRADED, "running, but its port is not published")
+    if status.state is ServiceState.STARTING:
+        return status
+    answered = probe.ask(host, address)
+    state, message = _judge(status, answered, loss)
+    return with_application(status, answered.evidence, state, message, version=answered.version)
+
+
+@hookimpl
+def launcher_commands() -> Iterable[click.Command]:
+    """`launcher kestra run`: the manual mode behind tools/kestra/scripts/run.sh."""
+    from launcher_kestra.manual import kestra
+
+    return [kestra]
+
+
+def _judge(status: ServiceStatus, answered: probe.Answered, loss: str | None) -> tuple[ServiceState, str]:
+    if answered.refused:
+        return ServiceState.FAILED, answered.evidence.detail
+    if loss:
+        return ServiceState.DEGRADED, loss
+    if status.state is not ServiceState.READY:
+        return status.state, status.message
+    if answered.evidence.verdict is Verdict.OK:
+        return ServiceState.READY, "running, healthy, and the API answers with our credentials"
+    if status.since and datetime.now(UTC) - status.since < API_AFTER_START:
+        return ServiceState.STARTING, f"running and healthy; {answered.evidence.detail} yet"
+    return ServiceState.DEGRADED, f"running and healthy, but {answered.evidence.detail}"
+
+
+def _database_loss(host: Host, kestra_since: datetime | None) -> str | None:
+    """What is wrong with the database as Kestra sees it, although Kestra may still answer."""
+    database = POSTGRES.container(host)
+    if database is None or database.state != "running":
+        words = "has no container" if database is None else f"is {database.state}"
+        return f"its database {POSTGRES.service} {words}"
+    detail = host.engine.detail(database.id)
+    if detail is None or detail.started_at is None or kestra_since is None or kestra_since >= detail.started_at:
+        return None
+    age = datetime.now(UTC) - detail.started_at
+    if age < AFTER_DATABASE_START:
+        return f"it is older than its database's last start {age.seconds} s ago and may still end; it comes back by itself"
+    return None

@@ -1,0 +1,68 @@
+"""Whether Kestra itself answers: an authenticated API call, and what its open endpoints say when it does not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from launcher_kestra.services import DEFAULT_USERNAME, PASSWORD, USERNAME
+from service_launcher import Evidence, Host, Verdict
+
+AUTHENTICATED = "/api/v1/main/flows/search?size=1"
+CONFIGS = "/api/v1/configs"
+AUTH_ERRORS = "/api/v1/basicAuthValidationErrors"
+SECONDS = 1.0  # /health and the API hang when the database is gone; three calls have to fit into one status
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What Kestra said: the evidence, its version if it told it, and whether a person has to act (`refused`)."""
+
+    evidence: Evidence
+    version: str | None = None
+    refused: bool = False
+
+
+def ask(host: Host, address: tuple[str, int]) -> Answered:
+    """Call the API as an operator would; 200 with our credentials is the only good answer."""
+    url = f"http://{address[0]}:{address[1]}"
+    password = host.environment.secret(PASSWORD)
+    username = host.environment.get(USERNAME) or DEFAULT_USERNAME
+    credentials = (username, password) if password else None
+    answer = host.probe_http(url + AUTHENTICATED, seconds=SECONDS, credentials=credentials)
+    if answer.failure:
+        return Answered(_evidence(Verdict.BAD, f"the API does not answer: {answer.failure}"))
+    if answer.status == 200:
+        version = _open(host, url + CONFIGS).get("version")
+        return Answered(_evidence(Verdict.OK, "an authenticated API call answered 200"), version)
+    if answer.status != 401:
+        return Answered(_evidence(Verdict.BAD, f"an authenticated API call answered {answer.status}"))
+    configs = _open(host, url + CONFIGS)
+    version = configs.get("version")
+    if configs.get("isBasicAuthInitialized") is False:
+        errors = host.probe_http(url + AUTH_ERRORS, seconds=SECONDS)
+        reasons = _reasons(errors.body) or "no credentials were configured"
+        detail = f"Kestra runs without a login, and whoever comes first can set one: {host.redact(reasons)}"
+        return Answered(_evidence(Verdict.BAD, detail), version, refused=True)
+    detail = f"Kestra refuses the credentials ({USERNAME}, {PASSWORD}): 401; they hold from its next start"
+    return Answered(_evidence(Verdict.BAD, detail), version, refused=True)
+
+
+def _open(host: Host, url: str) -> dict[str, object]:
+    try:
+        found = json.loads(host.probe_http(url, seconds=SECONDS).body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _reasons(body: str) -> str:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return ""
+    return "; ".join(map(str, found)) if isinstance(found, list) else ""
+
+
+def _evidence(verdict: Verdict, detail: str) -> Evidence:
+    return Evidence(layer="application", verdict=verdict, detail=detail)
