@@ -6,9 +6,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import click
-
-from launcher_kestra import credentials, probe
-from launcher_kestra.services import KESTRA, OLD_SKIP, POSTGRES, PRIVILEGES, SKIP
 from service_launcher import (
     AutoStart,
     ComposePlugin,
@@ -18,12 +15,14 @@ from service_launcher import (
     Problem,
     ServiceState,
     ServiceStatus,
-    Variable,
     Verdict,
     hookimpl,
     with_application,
 )
 from service_launcher.envfile import Environment
+
+from launcher_kestra import credentials, probe
+from launcher_kestra.services import KESTRA, OLD_SKIP, POSTGRES, PRIVILEGES, SKIP
 
 #: Kestra ends with exit code 0 between 35 and 160 s after it lost its database, and says UP in between.
 AFTER_DATABASE_START = timedelta(minutes=3)
@@ -68,7 +67,11 @@ def launcher_preflight(entry: ManifestEntry, action: str, host: Host) -> list[Pr
     if entry.id == KESTRA.id:
         found = [p for p in found if "is not set" not in p.summary] + credentials.problems(host)
         if host.environment.get(PRIVILEGES, "docker") not in ("docker", "hardened"):
-            found.append(Problem(severity="error", summary=f"{PRIVILEGES} is neither docker nor hardened", fix=f"unset {PRIVILEGES}"))
+            found.append(
+                Problem(
+                    severity="error", summary=f"{PRIVILEGES} is neither docker nor hardened", fix=f"unset {PRIVILEGES}"
+                )
+            )
     return found
 
 
@@ -127,5 +130,7 @@ def _database_loss(host: Host, kestra_since: datetime | None) -> str | None:
         return None
     age = datetime.now(UTC) - detail.started_at
     if age < AFTER_DATABASE_START:
-        return f"it is older than its database's last start {age.seconds} s ago and may still end; it comes back by itself"
+        return (
+            f"it is older than its database's last start {age.seconds} s ago and may still end; it comes back by itself"
+        )
     return None

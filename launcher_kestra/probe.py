@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from launcher_kestra.services import DEFAULT_USERNAME, PASSWORD, USERNAME
 from service_launcher import Evidence, Host, Verdict
+
+from launcher_kestra.services import DEFAULT_USERNAME, PASSWORD, USERNAME
 
 AUTHENTICATED = "/api/v1/main/flows/search?size=1"
 CONFIGS = "/api/v1/configs"
@@ -33,12 +34,13 @@ def ask(host: Host, address: tuple[str, int]) -> Answered:
     if answer.failure:
         return Answered(_evidence(Verdict.BAD, f"the API does not answer: {answer.failure}"))
     if answer.status == 200:
-        version = _open(host, url + CONFIGS).get("version")
-        return Answered(_evidence(Verdict.OK, "an authenticated API call answered 200"), version)
+        return Answered(
+            _evidence(Verdict.OK, "an authenticated API call answered 200"), _version(_open(host, url + CONFIGS))
+        )
     if answer.status != 401:
         return Answered(_evidence(Verdict.BAD, f"an authenticated API call answered {answer.status}"))
     configs = _open(host, url + CONFIGS)
-    version = configs.get("version")
+    version = _version(configs)
     if configs.get("isBasicAuthInitialized") is False:
         errors = host.probe_http(url + AUTH_ERRORS, seconds=SECONDS)
         reasons = _reasons(errors.body) or "no credentials were configured"
@@ -54,6 +56,11 @@ def _open(host: Host, url: str) -> dict[str, object]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _version(configs: dict[str, object]) -> str | None:
+    version = configs.get("version")
+    return version if isinstance(version, str) else None
 
 
 def _reasons(body: str) -> str:

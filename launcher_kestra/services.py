@@ -47,7 +47,6 @@ VARIABLES = (
 )  # fmt: skip
 
 
-
 class ToolsService(ComposeService):
     """A service of the tools file: adds the hardened file and the place of PostgreSQL's data."""
 

@@ -32,7 +32,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _say("interrupted", "launcher status")
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
         sys.exit(_unexpected(error, debug))
 
 
@@ -48,7 +48,10 @@ def _unexpected(error: Exception, debug: bool) -> int:
     if debug:
         raise error
     # The text of an unforeseen exception may hold anything, secrets included.
-    _say(f"this should not have happened ({type(error).__name__})", "run the same command with --debug and report what it says")
+    _say(
+        f"this should not have happened ({type(error).__name__})",
+        "run the same command with --debug and report what it says",
+    )
     return 1
 
 

@@ -13,6 +13,7 @@ import click
 
 from service_launcher.errors import LauncherError
 from service_launcher.models import ServiceState
+from service_launcher.stacks import stacks
 
 if TYPE_CHECKING:
     from service_launcher.launcher import Launcher
@@ -27,7 +28,7 @@ LOOKS = {
     ServiceState.FAILED: ("✖", "red"),
     ServiceState.UNKNOWN: ("?", "magenta"),
     ServiceState.STOPPED: ("○", "white"),
-    ServiceState.SKIPPED: ("–", "white"),
+    ServiceState.SKIPPED: ("-", "white"),
     ServiceState.UNMANAGED: ("·", "white"),
 }
 
@@ -66,7 +67,9 @@ class Commands(click.Group):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-phase_option = click.option("--phase", "phases", multiple=True, metavar="NAME", help="All services of a stack; repeatable; `all`.")
+phase_option = click.option(
+    "--phase", "phases", multiple=True, metavar="NAME", help="All services of a stack; repeatable; `all`."
+)
 names_argument = click.argument("names", nargs=-1, metavar="[SERVICE]...")
 
 
@@ -89,7 +92,10 @@ def list_(session: Session, as_json: bool) -> None:
     if as_json:
         _print_json({"services": [e.model_dump(mode="json", exclude_none=True) for e in entries]})
         return
-    rows = [(e.stack or "", e.id, e.plugin or "not managed here", ", ".join(e.depends_on), ", ".join(e.aliases)) for e in entries]
+    rows = [
+        (e.stack or "", e.id, e.plugin or "not managed here", ", ".join(e.depends_on), ", ".join(e.aliases))
+        for e in entries
+    ]
     _print_table(["STACK", "SERVICE", "PLUGIN", "NEEDS", "ALIASES"], rows)
 
 
@@ -165,7 +171,9 @@ def plan(session: Session, action: Action, names: tuple[str, ...], phases: tuple
 
 @launcher.command()
 @click.argument("name", metavar="SERVICE")
-@click.option("--tail", default=100, show_default=True, type=click.IntRange(0, 100_000), help="How many of the last lines.")
+@click.option(
+    "--tail", default=100, show_default=True, type=click.IntRange(0, 100_000), help="How many of the last lines."
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on until interrupted.")
 @click.pass_obj
 def logs(session: Session, name: str, tail: int, follow: bool) -> None:
@@ -175,10 +183,19 @@ def logs(session: Session, name: str, tail: int, follow: bool) -> None:
 
 
 @launcher.command()
-@click.option("--default", "defaults", multiple=True, metavar="KEY=VALUE", help="Also add this variable if it is absent; repeatable.")
+@click.option(
+    "--default",
+    "defaults",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Also add this variable if it is absent; repeatable.",
+)
 @click.pass_obj
 def init(session: Session, defaults: tuple[str, ...]) -> None:
-    """Write what is missing into .env (0600, generated passwords) and create missing networks; changes nothing that is there."""
+    """Write what is missing into .env (0600, generated passwords) and create missing networks.
+
+    Nothing that is there is changed.
+    """
     pairs = dict(pair.partition("=")[::2] for pair in defaults)
     if pairs:
         session.launcher.add_variables({key: (value, "") for key, value in pairs.items()})
@@ -218,9 +235,9 @@ def sync(session: Session) -> None:
 @manifest.command()
 def schema() -> None:
     """Print the JSON Schema of the file."""
-    from service_launcher import manifest as file
+    from service_launcher.launcher import Launcher
 
-    _print_json(file.schema())
+    _print_json(Launcher.manifest_schema())
 
 
 @launcher.group()
@@ -235,11 +252,19 @@ def plugins_list(session: Session, as_json: bool) -> None:
     """Every plugin with its state and, if it does not work, the reason."""
     found = session.launcher.plugins.found.values()
     if as_json:
-        _print_json({"plugins": [vars(p) for p in found], "problems": [p.model_dump(mode="json") for p in session.launcher.plugins.problems]})
+        _print_json(
+            {
+                "plugins": [vars(p) for p in found],
+                "problems": [p.model_dump(mode="json") for p in session.launcher.plugins.problems],
+            }
+        )
         return
     rows = [(p.name, p.state, f"{p.distribution} {p.version}", ", ".join(p.services), p.reason) for p in found]
     _print_table(["PLUGIN", "STATE", "DISTRIBUTION", "SERVICES", "REASON"], rows)
     _print_problems(session.launcher.plugins.problems)
+
+
+launcher.add_command(stacks)
 
 
 def _operate(session: Session, action: Action, names: Sequence[str], phases: Sequence[str], as_json: bool) -> int:
@@ -247,7 +272,9 @@ def _operate(session: Session, action: Action, names: Sequence[str], phases: Seq
 
     if names and phases:
         raise click.UsageError("give services or --phase, not both")
-    operate = {"start": session.launcher.start, "stop": session.launcher.stop, "restart": session.launcher.restart}[action]
+    operate = {"start": session.launcher.start, "stop": session.launcher.stop, "restart": session.launcher.restart}[
+        action
+    ]
     with shown(quiet=as_json) as listener:
         report = operate(names, phases, listener)
     if as_json:
@@ -297,7 +324,7 @@ def status_lines(statuses: Sequence[ServiceStatus]) -> list[str]:
 
 
 def _print_problems(problems: Sequence[Problem]) -> None:
-    marks = {"info": "ℹ️ ", "warn": "⚠️ ", "error": "❌"}
+    marks = {"info": "•", "warn": "⚠️ ", "error": "❌"}
     for p in dict.fromkeys(problems):
         click.echo(f"{marks[p.severity]} {p.summary}" + (f"\n  ↳ try: {p.fix}" if p.fix else ""), err=True)
 

@@ -1,4 +1,4 @@
-"""Writes to Docker through `docker compose`, with deadlines and a clean environment; the only module that starts processes.
+"""Writes to Docker through `docker compose`, with deadlines and a clean environment; no other module starts processes.
 
 python-on-whales is imported at the first write: reading commands never pay for it.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from service_launcher.errors import ComposeFailed, ConfigurationError
+from service_launcher.models import Phase
 from service_launcher.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -31,14 +32,14 @@ INHERITED = re.compile(
 )
 
 _CONTAINER_LINE = re.compile(r"Container (?P<name>\S+)\s+(?P<word>[A-Z]\w+)")
-_PHASES: dict[str, Literal["creating", "starting", "stopping"]] = {
+_PHASES: dict[str, Phase] = {
     "Creating": "creating",
     "Recreate": "creating",
     "Starting": "starting",
     "Stopping": "stopping",
 }
 
-Report = Callable[[str, str], None]  # phase, message
+Report = Callable[[Phase, str], None]  # phase, message
 
 _spawning = threading.Lock()
 
@@ -83,9 +84,7 @@ class ComposeProject:
         """
         with self._client(seconds) as docker:
             _follow(
-                docker.compose.up(
-                    list(services), detach=True, pull=pull, no_build=True, color=False, stream_logs=True
-                ),
+                docker.compose.up(list(services), detach=True, pull=pull, no_build=True, color=False, stream_logs=True),
                 report,
             )
 
@@ -113,12 +112,18 @@ class ComposeProject:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise ComposeFailed(f"docker compose config gave no answer in {READ_SECONDS:.0f} s", "launcher status") from error
+            raise ComposeFailed(
+                f"docker compose config gave no answer in {READ_SECONDS:.0f} s", "launcher status"
+            ) from error
         except FileNotFoundError as error:
-            raise ConfigurationError("the docker command is not on PATH", "install the Docker CLI with its compose plugin") from error
+            raise ConfigurationError(
+                "the docker command is not on PATH", "install the Docker CLI with its compose plugin"
+            ) from error
         if done.returncode:
             files = ", ".join(map(str, self.files))
-            raise ConfigurationError(f"docker compose refuses {files}: {self._last_words(done.stderr)}", "launcher init")
+            raise ConfigurationError(
+                f"docker compose refuses {files}: {self._last_words(done.stderr)}", "launcher init"
+            )
         return done.stdout
 
     def _options(self) -> list[str]:
@@ -154,7 +159,9 @@ class ComposeProject:
             # The exception itself carries the command line and all output: it must not travel further.
             words = self._last_words(error.stderr or error.stdout or "")
             if error.return_code in (124, 137):
-                raise ComposeFailed(f"docker compose was ended after {seconds:.0f} s: {words}", "launcher status") from None
+                raise ComposeFailed(
+                    f"docker compose was ended after {seconds:.0f} s: {words}", "launcher status"
+                ) from None
             raise ComposeFailed(f"docker compose failed ({error.return_code}): {words}", "launcher status") from None
 
     def _last_words(self, output: str) -> str:

@@ -92,12 +92,12 @@ class ComposeService(Record):
 
     # The hooks, for plugins to call from theirs.
 
-    def preflight(self, host: Host) -> list[Problem]:
-        """What a start would trip over: ports, folders, disk, values that are missing or misplaced."""
+    def preflight(self, host: Host, more: Mapping[str, str] | None = None) -> list[Problem]:
+        """What a start would trip over: ports, folders, disk, missing values; `more` stands before the environment."""
         container = self.container(host)
         problems = [*self._missing_values(host), *self._disk(host)]
         for name in self.published.values():
-            problems += self._port(host, name, self.value(host, name), container)
+            problems += self._port(host, name, (more or {}).get(name) or self.value(host, name), container)
         for name in self.folders:
             problems += self._folder(host, name, self.value(host, name))
         for name in self.networks:
@@ -113,12 +113,16 @@ class ComposeService(Record):
             compose.create_network(self.value(host, name))
         for name in self.folders:
             self._resolve(host, self.value(host, name)).mkdir(parents=True, exist_ok=True)
+        left = self.container(host)
+        if left is not None and self.by_hand(left) and left.state != "running":
+            # It has the name that compose needs; its data is in volumes and folders.
+            host.run(["docker", "rm", "--", left.id], seconds=60)
         compose.up(seconds=self.start_seconds)
 
     def stop(self, host: Host) -> None:
         """Stop the service; its container and data stay."""
         container = self.container(host)
-        if container is not None and MODE in container.labels:
+        if container is not None and self.by_hand(container):
             done = host.run(["docker", "stop", "--", container.name], seconds=self.grace_seconds + 30)
             if done.exit_code:
                 raise ConfigurationError(f"docker stop {container.name}: {host.redact(done.output)}", "launcher status")
@@ -128,7 +132,7 @@ class ComposeService(Record):
     def drift(self, host: Host) -> str | None:
         """Why a start would make the running container anew."""
         container = self.container(host)
-        if container is not None and MODE in container.labels:
+        if container is not None and self.by_hand(container):
             return None
         return self.compose(host).changed()
 
@@ -157,12 +161,15 @@ class ComposeService(Record):
         found = host.engine.compose_service(self.project, self.service)
         return found or host.engine.labelled({SERVICE: self.service, MODE: "manual"})
 
+    @staticmethod
+    def by_hand(container: Container) -> bool:
+        """Whether a container was made without compose."""
+        return container.labels.get(MODE) == "manual"
+
     def compose(self, host: Host, **more: str) -> Compose:
         """The service in compose, its file filled with the declared variables and `more`."""
         names = [v.name for v in self.variables]
-        return host.compose(
-            self.project, self.files(host), (self.service,), host.environment.select(names) | more
-        )
+        return host.compose(self.project, self.files(host), (self.service,), host.environment.select(names) | more)
 
     def files(self, host: Host) -> tuple[Path, ...]:
         """The compose file: the root's, else the one in the wheel."""
@@ -176,7 +183,9 @@ class ComposeService(Record):
         packaged = Path(str(resources.files(self.package).joinpath(Path(name).name)))
         if packaged.is_file():
             return packaged
-        raise ConfigurationError(f"the compose file {name} is neither in {host.root} nor in {self.package}", "launcher manifest check")
+        raise ConfigurationError(
+            f"the compose file {name} is neither in {host.root} nor in {self.package}", "launcher manifest check"
+        )
 
     def address(self, status: ServiceStatus, container_port: int) -> tuple[str, int] | None:
         """Where a published port is reached from this machine."""
@@ -197,7 +206,9 @@ class ComposeService(Record):
         ports = container.ports if container else ()
         rehearsal = container is not None and container.labels.get(REHEARSAL) == "true"
         links = tuple(
-            Link(title=self.title, url=f"http://localhost:{p.port}") for p in ports if p.container_port == self.link_port
+            Link(title=self.title, url=f"http://localhost:{p.port}")
+            for p in ports
+            if p.container_port == self.link_port
         )
         return ServiceStatus(
             id=self.id,
@@ -211,7 +222,7 @@ class ComposeService(Record):
             links=links[:1],
             image=container.image if container else None,
             origin=origin,
-            mode=None if container is None else "manual" if MODE in container.labels else "compose",
+            mode=None if container is None else "manual" if self.by_hand(container) else "compose",
             rehearsal=rehearsal,
             stack=self.stack,
         )
@@ -230,7 +241,11 @@ class ComposeService(Record):
             if free < LOW_DISK_BYTES:
                 severity = "error" if free < NO_DISK_BYTES else "warn"
                 yield Problem.model_validate(
-                    {"severity": severity, "summary": f"only {free // 1_000_000} MB are free for {what} ({place})", "fix": f"df -h {place}"}
+                    {
+                        "severity": severity,
+                        "summary": f"only {free // 1_000_000} MB are free for {what} ({place})",
+                        "fix": f"df -h {place}",
+                    }
                 )
 
     def _port(self, host: Host, name: str, value: str, own: Container | None) -> Iterable[Problem]:
@@ -255,14 +270,22 @@ class ComposeService(Record):
         from os import W_OK, access
 
         if host.environment.source(name) and not Path(value).is_absolute():
-            yield Problem(severity="error", summary=f"{name} must be an absolute path", fix=f"unset it, or write {host.root / value}")
+            yield Problem(
+                severity="error",
+                summary=f"{name} must be an absolute path",
+                fix=f"unset it, or write {host.root / value}",
+            )
             return
         folder = self._resolve(host, value)
         existing = next(place for place in (folder, *folder.parents) if place.exists())
         if not existing.is_dir():
             yield Problem(severity="error", summary=f"{existing} ({name}) is not a folder", fix=f"ls -ld {existing}")
         elif not access(existing, W_OK):
-            yield Problem(severity="error", summary=f"{existing} ({name}) cannot be written", fix=f"ls -ld {existing}; chown or remount it")
+            yield Problem(
+                severity="error",
+                summary=f"{existing} ({name}) cannot be written",
+                fix=f"ls -ld {existing}; chown or remount it",
+            )
 
     def _resolve(self, host: Host, value: str) -> Path:
         return (host.root / Path(self.file).parent / value).resolve()
@@ -354,7 +377,11 @@ def _judge_container(container: Container, detail: Detail) -> tuple[Verdict, Ser
     ended = f"exit code {detail.exit_code}" + (", out of memory" if detail.oom_killed else "")
     match container.state:
         case "running" if detail.health in (None, "none") and detail.restart_count >= CRASHES:
-            return Verdict.BAD, ServiceState.FAILED, f"crash loop: restarted {detail.restart_count} times (last {ended})"
+            return (
+                Verdict.BAD,
+                ServiceState.FAILED,
+                f"crash loop: restarted {detail.restart_count} times (last {ended})",
+            )
         case "running":
             return Verdict.OK, ServiceState.READY, "running"
         case "created":
@@ -363,7 +390,8 @@ def _judge_container(container: Container, detail: Detail) -> tuple[Verdict, Ser
             return Verdict.PENDING, ServiceState.STOPPED, "created, not started"
         case "restarting":
             crashing = detail.restart_count >= CRASHES
-            words = f"{'crash loop' if crashing else 'restarting'}: it ended with {ended}, restarted {detail.restart_count} times"
+            what = "crash loop" if crashing else "restarting"
+            words = f"{what}: it ended with {ended}, restarted {detail.restart_count} times"
             return Verdict.BAD, ServiceState.FAILED if crashing else ServiceState.STARTING, words
         case "paused":
             return Verdict.BAD, ServiceState.DEGRADED, "paused: its processes are frozen"

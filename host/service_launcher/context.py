@@ -70,7 +70,9 @@ class CallContext:
     def report(self, phase: Phase, message: str = "", done: int | None = None, total: int | None = None) -> None:
         """Show a waiting person what is happening to the service."""
         self.listener(
-            Progress(service=self.entry.id, phase=phase, message=self.redactor(message), done_bytes=done, total_bytes=total)
+            Progress(
+                service=self.entry.id, phase=phase, message=self.redactor(message), done_bytes=done, total_bytes=total
+            )
         )
 
     def redact(self, text: str) -> str:

@@ -108,7 +108,7 @@ class Engine:
 
     def image(self, name: str) -> ImageFacts | None:
         """What a local image is, None when there is none of that name."""
-        raw = self._found(lambda c: c.inspect_image(name))
+        raw: Mapping[str, Any] | None = self._found(lambda c: c.inspect_image(name))  # type: ignore[no-untyped-call]  # stub
         if raw is None:
             return None
         return ImageFacts(raw["Id"], (raw.get("Config") or {}).get("Labels") or {})
@@ -270,7 +270,7 @@ class Changes:
         self._events.put(None)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for an event, at most so long; True when there was one. Raises EngineUnavailable when the stream ended."""
+        """Wait for an event, at most so long; whether there was one. Raises EngineUnavailable when the stream ended."""
         try:
             event = self._events.get(timeout=max(seconds, 0.001))
             while event is not None and not self._events.empty():

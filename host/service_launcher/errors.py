@@ -1,19 +1,19 @@
 """Every error an operator can meet, as a tree with exit codes.
 
-    LauncherError                      1
-    ├── ConfigurationError             2   nothing was changed
-    │   ├── RootNotFound
-    │   ├── EnvFileError
-    │   ├── ManifestError
-    │   ├── UnknownService
-    │   ├── UnknownPhase
-    │   └── DependencyCycle
-    ├── PreflightRefused               3   nothing was changed
-    ├── Busy                           4
-    ├── EngineUnavailable              5
-    ├── ComposeFailed                  1
-    ├── PluginFailed                   1
-    └── Interrupted                    130, 143
+LauncherError                      1
+├── ConfigurationError             2   nothing was changed
+│   ├── RootNotFound
+│   ├── EnvFileError
+│   ├── ManifestError
+│   ├── UnknownService
+│   ├── UnknownPhase
+│   └── DependencyCycle
+├── PreflightRefused               3   nothing was changed
+├── Busy                           4
+├── EngineUnavailable              5
+├── ComposeFailed                  1
+├── PluginFailed                   1
+└── Interrupted                    130, 143
 """
 
 from __future__ import annotations

@@ -80,7 +80,6 @@ class Host(Protocol):
         """Text without this installation's secrets and without control characters."""
 
 
-
 class Installation(Protocol):
     """What a plugin's click commands get as `ctx.obj`: the verbs of the launcher, and a host with the lock held."""
 

@@ -68,7 +68,12 @@ class Operation:
     handed_over: dict[str, float] = field(default_factory=dict)
 
     def finish(
-        self, service: str, result: str, message: str, status: ServiceStatus | None = None, problems: Sequence[Problem] = ()
+        self,
+        service: str,
+        result: str,
+        message: str,
+        status: ServiceStatus | None = None,
+        problems: Sequence[Problem] = (),
     ) -> None:
         """Note how the operation ended for one service."""
         seconds = round(time.monotonic() - self.handed_over.get(service, time.monotonic()), 2)
@@ -162,6 +167,11 @@ class Launcher:
         """Every way in which the manifest's file disagrees with the plugins and the tree. Raises ManifestError."""
         return manifest.drift(self.settings.manifest, self.plugins.entries.values(), self.settings.root)
 
+    @staticmethod
+    def manifest_schema() -> dict[str, object]:
+        """The JSON Schema of the manifest's file."""
+        return manifest.schema()
+
     def manifest_sync(self) -> list[str]:
         """Write the plugins' entries into the manifest's file; returns the ids that changed."""
         return manifest.sync(self.settings.manifest, list(self.plugins.entries.values()))
@@ -244,7 +254,9 @@ class Launcher:
         """The host as one service's hooks get it, with the project's lock: for the commands of plugins. Raises Busy."""
         chosen = self.graph.resolve(service)
         name = self._lock_name(chosen)
-        with lock.hold(own_folder(self.settings) / "locks", name, self.settings.actor, f"a command of {chosen}") as path:
+        with lock.hold(
+            own_folder(self.settings) / "locks", name, self.settings.actor, f"a command of {chosen}"
+        ) as path:
             operation = Operation("start", lambda _: None, locks={name: path})
             yield self._context(chosen, EngineView(self._engine), operation)
 
@@ -288,7 +300,9 @@ class Launcher:
     def _status_without_owner(self, entry: ManifestEntry, view: EngineView) -> ServiceStatus:
         if entry.plugin is None:
             answer = prober.tcp("127.0.0.1", entry.port) if entry.port else None
-            heard = "no port to ask" if answer is None else "its port answers" if answer.ok else "its port does not answer"
+            heard = (
+                "no port to ask" if answer is None else "its port answers" if answer.ok else "its port does not answer"
+            )
             message = f"not managed here ({heard}); people start it with: {entry.start}"
             return ServiceStatus(id=entry.id, state=ServiceState.UNMANAGED, message=self._redact(message),
                                  stack=entry.stack, counted=False)  # fmt: skip
@@ -363,7 +377,9 @@ class Launcher:
             view = EngineView(self._engine)
             try:
                 found = self.plugins.preflight(
-                    self.entries[service], action, lambda s=service, v=view: self._context(s, v)  # type: ignore[misc]
+                    self.entries[service],
+                    action,
+                    lambda s=service, v=view: self._context(s, v),  # type: ignore[misc]
                 )
             except LauncherError as error:
                 found = [Problem(severity="error", summary=error.summary, fix=error.fix, service=service)]
@@ -506,7 +522,11 @@ class Launcher:
             elif step.do == "keep":
                 operation.finish(service, "already_stopped", step.reason)
             else:
-                above = [s for s, e in self.entries.items() if service in self.graph.needs(e.id) and self._failed(operation, s)]
+                above = [
+                    s
+                    for s, e in self.entries.items()
+                    if service in self.graph.needs(e.id) and self._failed(operation, s)
+                ]
                 if above:
                     operation.finish(service, "not_tried", f"{', '.join(above)} could not be stopped and needs it")
                     continue
@@ -560,7 +580,13 @@ class Launcher:
 
     def _record(self, operation: Operation, what: str, service: str | None, **detail: object) -> None:
         event = Event.model_validate(
-            {"operation": operation.id, "service": service, "what": what, "actor": self.settings.actor, "detail": detail}
+            {
+                "operation": operation.id,
+                "service": service,
+                "what": what,
+                "actor": self.settings.actor,
+                "detail": detail,
+            }
         )
         self._events.record(event)
 
@@ -589,7 +615,12 @@ def _phase(status: ServiceStatus) -> Phase:
 def _unknown(entry: ManifestEntry, reason: str, container: str | None = None) -> ServiceStatus:
     evidence = Evidence(layer="container", verdict=Verdict.UNKNOWN, detail=reason)
     return ServiceStatus(
-        id=entry.id, state=ServiceState.UNKNOWN, message=reason, container=container, evidence=(evidence,), stack=entry.stack
+        id=entry.id,
+        state=ServiceState.UNKNOWN,
+        message=reason,
+        container=container,
+        evidence=(evidence,),
+        stack=entry.stack,
     )
 
 

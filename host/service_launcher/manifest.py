@@ -52,7 +52,9 @@ def drift(path: Path, entries: Iterable[ManifestEntry], root: Path) -> list[Prob
 
     for entry in entries:
         if entry.id not in written:
-            problem(entry.id, f"{entry.id} is supplied by a plugin and missing in {path.name}", "launcher manifest sync")
+            problem(
+                entry.id, f"{entry.id} is supplied by a plugin and missing in {path.name}", "launcher manifest sync"
+            )
         elif _fields(written[entry.id]) != _fields(entry) | _unknown(written[entry.id], entry):
             ours, theirs = _fields(entry), _fields(written[entry.id])
             differing = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
@@ -126,7 +128,9 @@ def _document(path: Path) -> Json:
         where = f"line {error.lineno}, column {error.colno}"
         raise ManifestError(f"{path.name}: {where}: {error.msg}", f"edit {path}") from error
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise ManifestError(f"{path.name}: not a usable JSON document ({type(error).__name__})", f"edit {path}") from error
+        raise ManifestError(
+            f"{path.name}: not a usable JSON document ({type(error).__name__})", f"edit {path}"
+        ) from error
     if not isinstance(raw, dict) or not isinstance(raw.get("services"), list):
         raise ManifestError(f"{path.name}: expected an object with a list named services", f"edit {path}")
     return raw

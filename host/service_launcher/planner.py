@@ -15,7 +15,9 @@ class Graph:
     def __init__(self, entries: Iterable[ManifestEntry]) -> None:
         self.entries = {entry.id: entry for entry in entries}
         self._names = {name: e.id for e in self.entries.values() for name in (*e.aliases, e.id)}
-        self._needs = {e.id: tuple(self.resolve(d, f"{e.id} depends on ") for d in e.depends_on) for e in self.entries.values()}
+        self._needs = {
+            e.id: tuple(self.resolve(d, f"{e.id} depends on ") for d in e.depends_on) for e in self.entries.values()
+        }
         try:
             self.order = tuple(TopologicalSorter(self._needs).static_order())
         except CycleError as error:

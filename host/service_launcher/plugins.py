@@ -11,7 +11,7 @@ import importlib.metadata
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -64,7 +64,9 @@ class Plugin:
 class Plugins:
     """Every plugin of this installation behind typed methods; a broken one is named and the rest goes on."""
 
-    def __init__(self, entry_points: Iterable[importlib.metadata.EntryPoint], allowed: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, entry_points: Iterable[importlib.metadata.EntryPoint], allowed: Callable[[str], str | None]
+    ) -> None:
         self.found: dict[str, Plugin] = {}
         self.owners: dict[str, str] = {}
         self.entries: dict[str, ManifestEntry] = {}
@@ -82,7 +84,9 @@ class Plugins:
 
         Raises ConfigurationError for a config/plugins.toml that cannot be read.
         """
-        return cls(importlib.metadata.entry_points(group=hookspecs.ENTRY_POINTS), _selection(root / "config/plugins.toml"))
+        return cls(
+            importlib.metadata.entry_points(group=hookspecs.ENTRY_POINTS), _selection(root / "config/plugins.toml")
+        )
 
     # Public: the hooks, typed.
 
@@ -98,7 +102,7 @@ class Plugins:
 
     def auto_start(self, entry: ManifestEntry, env: Environment) -> AutoStart:
         """The owner's word on starting by phase; an owner without an opinion means yes."""
-        answer = self._ask_owner(entry, "launcher_auto_start", AutoStart | None, env=env)
+        answer: AutoStart | None = self._ask_owner(entry, "launcher_auto_start", AutoStart | None, env=env)
         return answer or AutoStart(start=True)
 
     def preflight(self, entry: ManifestEntry, action: Action, host: Callable[[], Host]) -> list[Problem]:
@@ -107,9 +111,7 @@ class Plugins:
         problems: list[Problem] = []
         for name in [owner, *(n for n in self._active() if n != owner)]:
             try:
-                answer = self._ask(
-                    name, "launcher_preflight", list[Problem], entry=entry, action=action, host=host()
-                )
+                answer = self._ask(name, "launcher_preflight", list[Problem], entry=entry, action=action, host=host())
             except PluginFailed as error:
                 severity: Literal["error", "warn"] = "error" if name == owner else "warn"
                 answer = [Problem(severity=severity, summary=error.summary, fix=error.fix)]
@@ -118,7 +120,8 @@ class Plugins:
 
     def drift(self, entry: ManifestEntry, host: Host) -> str | None:
         """Why a start would make a ready service anew. Raises PluginFailed."""
-        return self._ask_owner(entry, "launcher_drift", str | None, host=host)
+        reason: str | None = self._ask_owner(entry, "launcher_drift", str | None, host=host)
+        return reason
 
     def start(self, entry: ManifestEntry, host: Host) -> None:
         """Hand over the start of a service. Raises PluginFailed, or what the launcher's own parts raised inside."""
@@ -130,7 +133,7 @@ class Plugins:
 
     def status(self, entry: ManifestEntry, host: Host) -> ServiceStatus:
         """The owner's status. Raises PluginFailed; EngineUnavailable passes through."""
-        answer = self._ask_owner(entry, "launcher_status", ServiceStatus, host=host)
+        answer: ServiceStatus | None = self._ask_owner(entry, "launcher_status", ServiceStatus | None, host=host)
         if answer is None or answer.id != entry.id:
             owner = self.owners[entry.id]
             raise PluginFailed(f"plugin {owner} gave no status for {entry.id}", f"launcher plugins list; mend {owner}")
@@ -265,7 +268,8 @@ class Plugins:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "the answer"
             raise PluginFailed(
-                f"plugin {name} answered nonsense in {hook}: {place}: {first['msg']}", f"launcher plugins list; mend {name}"
+                f"plugin {name} answered nonsense in {hook}: {place}: {first['msg']}",
+                f"launcher plugins list; mend {name}",
             ) from None
 
     def _adapter(self, answer: Any) -> TypeAdapter[Any]:
@@ -304,9 +308,7 @@ def guarded(plugin: str, hook: str, call: Callable[[], T], extra_seconds: float 
 
 
 def _consumed(result: object) -> object:
-    if result is None or isinstance(result, (str, bytes, Mapping, Sequence)) or hasattr(result, "model_fields"):
-        return result
-    return list(result) if hasattr(result, "__next__") else result
+    return list(result) if isinstance(result, Iterator) else result
 
 
 def _host_mismatch(distribution: importlib.metadata.Distribution | None) -> str | None:

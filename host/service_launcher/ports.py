@@ -10,7 +10,7 @@ import psutil
 def holder(port: int) -> str | None:
     """The process that listens on a TCP port, in words for a person; None when nobody does."""
     for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
             if connection.pid is None:
                 return "a process of another user"
             try:

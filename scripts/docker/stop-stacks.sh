@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Stops the stacks of this installation: stop-stacks.sh [--phase NAME]... [--list] [--help]
+set -euo pipefail
+
+here="$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)"
+# shellcheck source=scripts/docker/launcher.sh
+. "$here/launcher.sh"
+
+exec_launcher stacks stop "$@"
