@@ -199,8 +199,7 @@ def init(session: Session, defaults: tuple[str, ...]) -> None:
     pairs = dict(pair.partition("=")[::2] for pair in defaults)
     if pairs:
         session.launcher.add_variables({key: (value, "") for key, value in pairs.items()})
-    done, networks = session.launcher.initialise()
-    for line in (*done, *networks):
+    for line in session.launcher.initialise():
         click.echo(line)
 
 

@@ -1,0 +1,385 @@
+"""A start, stop or restart under way: what it plans, does, waits for and reports."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from service_launcher import planner
+from service_launcher.context import CallContext, Listener
+from service_launcher.engine import Changes, Engine, EngineView
+from service_launcher.errors import Interrupted, LauncherError, PluginFailed
+from service_launcher.events import EventLog
+from service_launcher.models import (
+    Action,
+    AutoStart,
+    Event,
+    OperationReport,
+    Outcome,
+    Phase,
+    Plan,
+    Problem,
+    Progress,
+    ServiceState,
+    ServiceStatus,
+    Step,
+    Verdict,
+)
+from service_launcher.observation import Observer
+
+POLL_SECONDS = 0.2  # the application's answer has no event
+REREAD_SECONDS = 5.0  # in case an event was lost
+SETTLE_SECONDS = 3.0  # a failure seen for so long is one; during its start a service may look ill for a moment
+GRACE_SECONDS = 30  # what a stop may take beyond a service's own time
+
+
+@dataclass
+class Operation:
+    """One operation: its identity, its locks, whom to tell, and how it has ended for each service."""
+
+    action: Action
+    actor: str
+    observer: Observer
+    engine: Engine
+    events: EventLog
+    listener: Listener
+    locks: Mapping[str, Path]
+    id: str = field(default_factory=lambda: secrets.token_hex(6))
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    changed: bool = False
+    _began: float = field(default_factory=time.monotonic)
+    _handed_over: dict[str, float] = field(default_factory=dict)
+
+    # The verbs; `launcher.py` holds the locks around them.
+
+    @contextlib.contextmanager
+    def recorded(self, services: Collection[str]) -> Iterator[None]:
+        """Two records, one before and one after, also when it is interrupted."""
+        self._record("operation.started", action=self.action, services=list(services))
+        outcome = "failed"
+        try:
+            yield
+            outcome = "succeeded" if self.exit_code == 0 else "failed"
+        except KeyboardInterrupt:
+            outcome = "cancelled"
+            raise Interrupted(2, "interrupted; what was begun is left as it is") from None
+        except Interrupted:
+            outcome = "cancelled"
+            raise
+        finally:
+            self._record("operation.finished", outcome=outcome, seconds=round(time.monotonic() - self._began, 2))
+
+    def start(self, wanted: Sequence[str], by_phase: bool) -> None:
+        """Bring services and what they need to ready, and note each outcome."""
+        plan, statuses = self.plan_start(wanted, by_phase)
+        pending = []
+        for step in plan.steps:
+            if step.do == "keep":
+                self._finish(step.service, "already_ready", step.reason, statuses[step.service])
+            elif step.do == "skip":
+                self._finish(step.service, "skipped", step.reason)
+            else:
+                pending.append(step.service)
+        blocked = self.preflight(pending)
+        pending = [service for service in pending if service not in blocked]
+        if pending:
+            with self.engine.watch() as changes:
+                self._bring_up(pending, changes)
+
+    def stop(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        """Stop services after their dependants, note each outcome, and return those that ran."""
+        stopped = []
+        for step in self.plan_stop(wanted).steps:
+            if step.do == "skip":
+                self._finish(step.service, "skipped", step.reason)
+            elif step.do == "keep":
+                self._finish(step.service, "already_stopped", step.reason)
+            elif self._stop_one(step.service):
+                stopped.append(step.service)
+        return tuple(stopped)
+
+    def preflight(self, services: Sequence[str]) -> set[str]:
+        """Check services before the first change; notes and returns those that must not be started."""
+        blocked: set[str] = set()
+        for service in services:
+            self._show(service, "checking")
+            entry, view = self.observer.graph.entries[service], EngineView(self.engine)
+
+            def host(service: str = service, view: EngineView = view) -> CallContext:
+                return self.observer.context(service, view)
+
+            try:
+                found = self.observer.plugins.preflight(entry, self.action, host)
+            except LauncherError as error:
+                found = [Problem(severity="error", summary=error.summary, fix=error.fix, service=service)]
+            errors = [p for p in found if p.severity == "error"]
+            self.problems += [p for p in found if p.severity != "error"]
+            below = sorted(blocked & set(self.observer.graph.with_needs([service])))
+            if errors:
+                blocked.add(service)
+                message = "; ".join(p.summary for p in errors)
+                self._finish(service, "refused", message, problems=errors)
+                self._record("preflight.refused", service, message=message)
+            elif below:
+                blocked.add(service)
+                self._finish(service, "not_tried", f"it needs {', '.join(below)}")
+        return blocked
+
+    # Plans; made from what is true now.
+
+    def plan_start(self, wanted: Sequence[str], by_phase: bool) -> tuple[Plan, dict[str, ServiceStatus]]:
+        """The steps of a start, and the statuses that they rest on."""
+        graph, plugins, view = self.observer.graph, self.observer.plugins, EngineView(self.engine)
+        owned = [s for s in graph.with_needs(wanted) if s in plugins.owners]
+        asked = [s for s in owned if by_phase and s in wanted]
+        auto_start = {service: self._auto_start(service) for service in asked}
+        statuses = {status.id: status for status in self.observer.statuses(owned, view)}
+        ready = [s for s in owned if statuses[s].state is ServiceState.READY]
+        states = {service: status.state for service, status in statuses.items()}
+        plan = planner.plan_start(graph, wanted, states, auto_start, self._drift(ready, view), owned)
+        return plan, statuses
+
+    def plan_stop(self, wanted: Sequence[str]) -> Plan:
+        """The steps of a stop."""
+        graph, view = self.observer.graph, EngineView(self.engine)
+        stoppable = [s for s in graph.with_dependants(wanted) if graph.entries[s].plugin]
+        states = {status.id: status.state for status in self.observer.statuses(stoppable, view)}
+        for service in stoppable:
+            # Where the owner cannot say, the engine can: no running container means that there is nothing to stop.
+            if states[service] is ServiceState.UNKNOWN and graph.entries[service].compose:
+                container = self.observer.container(graph.entries[service], view)
+                if container is None or container.state in ("exited", "created"):
+                    states[service] = ServiceState.STOPPED
+        return planner.plan_stop(graph, wanted, states, stoppable)
+
+    def plan_restart(self, wanted: Sequence[str]) -> Plan:
+        """The steps of a restart: what is stopped, then what is started."""
+        stop = self.plan_stop(wanted)
+        again = {step.service for step in stop.steps if step.do == "stop"} | set(wanted)
+        graph = self.observer.graph
+        starts = [s for s in graph.with_needs(again) if s in again and s in self.observer.plugins.owners]
+        steps = [Step(service=s, do="start", reason="restarted") for s in starts]
+        return Plan(action="restart", steps=(*stop.steps, *steps))
+
+    # Reports.
+
+    @property
+    def exit_code(self) -> int:
+        """0 when everything asked for is so; 3 when preflight refused and nothing was changed; else 1."""
+        results = {outcome.result for outcome in self.outcomes.values()}
+        if "failed" in results:
+            return 1
+        if results & {"refused", "not_tried"}:
+            return 1 if self.changed else 3
+        return 0
+
+    def report(self) -> OperationReport:
+        """How it all ended."""
+        problems = [*self.problems, *self.observer.plugins.problems]
+        if self.events.lost:
+            problems.append(Problem(severity="warn", summary=self.events.lost, fix="df -h; ls -l .launcher"))
+        return OperationReport(
+            id=self.id,
+            action=self.action,
+            outcomes=tuple(self.outcomes.values()),
+            problems=tuple(problems),
+            exit_code=self.exit_code,
+            seconds=round(time.monotonic() - self._began, 2),
+        )
+
+    # Private: starting.
+
+    def _auto_start(self, service: str) -> AutoStart:
+        entry = self.observer.graph.entries[service]
+        try:
+            answer = self.observer.plugins.auto_start(entry, self.observer.environment)
+        except PluginFailed as error:
+            answer = AutoStart(start=True, warning=error.summary)
+        if answer.warning:
+            self.problems.append(Problem(severity="warn", summary=answer.warning, service=service))
+        return answer
+
+    def _drift(self, services: Sequence[str], view: EngineView) -> dict[str, str]:
+        found: dict[str, str] = {}
+        hashes: dict[object, Mapping[str, str]] = {}  # shared: compose tells all hashes of a project at once
+        for service in services:
+            entry = self.observer.graph.entries[service]
+            try:
+                reason = self.observer.plugins.drift(entry, self.observer.context(service, view, hashes=hashes))
+            except LauncherError as error:
+                reason = f"whether it has changed is unknown: {error.summary}"
+            if reason:
+                found[service] = reason
+        return found
+
+    def _bring_up(self, pending: list[str], changes: Changes) -> None:
+        """Hand services over as soon as what they need is ready, and wait for the truth about each."""
+        waiting: dict[str, _Wait] = {}
+        while pending or waiting:
+            self._hand_over_what_can(pending, waiting)
+            poll = False
+            for status in self.observer.statuses(list(waiting), EngineView(self.engine)):
+                wait = waiting[status.id]
+                if wait.over(status):
+                    del waiting[status.id]
+                    self._conclude(status, wait)
+                else:
+                    phase = _phase(status)
+                    poll = poll or wait.must_poll(status, phase)
+                    if wait.shown != phase:
+                        wait.shown = phase
+                        self._show(status.id, phase, status.message)
+            if waiting and not any(self._can_begin(s, pending, waiting) for s in pending):
+                nearest = min(wait.deadline for wait in waiting.values()) - time.monotonic()
+                changes.wait(max(0.0, min(POLL_SECONDS if poll else REREAD_SECONDS, nearest)))
+
+    def _hand_over_what_can(self, pending: list[str], waiting: dict[str, _Wait]) -> None:
+        for service in list(pending):
+            failed = [n for n in self.observer.graph.needs(service) if self._failed(n)]
+            if failed:
+                pending.remove(service)
+                self._finish(service, "not_tried", f"it needs {', '.join(failed)}, which did not come up")
+            elif self._can_begin(service, pending, waiting):
+                pending.remove(service)
+                if self._hand_over(service):
+                    entry = self.observer.graph.entries[service]
+                    waiting[service] = _Wait(entry.start_seconds, has_events=entry.compose is not None)
+
+    def _can_begin(self, service: str, pending: Collection[str], waiting: Collection[str]) -> bool:
+        return not any(need in pending or need in waiting for need in self.observer.graph.needs(service))
+
+    def _hand_over(self, service: str) -> bool:
+        self._handed_over[service] = time.monotonic()
+        self.changed = True
+        self._show(service, "starting")
+        context = self.observer.context(service, EngineView(self.engine), self.listener, self.locks)
+        try:
+            self.observer.plugins.start(self.observer.graph.entries[service], context)
+        except LauncherError as error:
+            self._finish(service, "failed", error.summary)
+            self._show(service, "failed", error.summary)
+            return False
+        return True
+
+    def _conclude(self, status: ServiceStatus, wait: _Wait) -> None:
+        if status.state is ServiceState.READY:
+            self._finish(status.id, "ready", status.message, status)
+            self._show(status.id, "ready", status.message)
+        else:
+            late = "" if wait.settled(status) else f"not ready within {wait.seconds} s: "
+            self._finish(status.id, "failed", late + status.message, status)
+            self._show(status.id, "failed", status.message)
+        self._record("state.changed", status.id, state=status.state.value)
+
+    # Private: stopping.
+
+    def _stop_one(self, service: str) -> bool:
+        graph = self.observer.graph
+        above = [s for s in graph.entries if service in graph.needs(s) and self._failed(s)]
+        if above:
+            self._finish(service, "not_tried", f"{', '.join(above)} could not be stopped and needs it")
+            return False
+        self._handed_over[service] = time.monotonic()
+        self.changed = True
+        self._show(service, "stopping")
+        try:
+            message = self._stop_through_owner_or_labels(service)
+            container = self.observer.container(graph.entries[service], EngineView(self.engine))
+            if container is not None and container.state in ("running", "restarting", "paused"):
+                raise LauncherError(f"its container is still {container.state}", f"launcher status {service}")
+        except LauncherError as error:
+            self._finish(service, "failed", error.summary)
+            return False
+        self._finish(service, "stopped", message)
+        self._record("state.changed", service, state=ServiceState.STOPPED.value)
+        return True
+
+    def _stop_through_owner_or_labels(self, service: str) -> str:
+        entry = self.observer.graph.entries[service]
+        context = self.observer.context(service, EngineView(self.engine), self.listener, self.locks)
+        try:
+            if service not in self.observer.plugins.owners:
+                raise PluginFailed(f"its plugin {entry.plugin} is not working")
+            self.observer.plugins.stop(entry, context)
+        except PluginFailed as error:
+            if entry.compose is None:
+                raise
+            # Stopping must work with every plugin broken: compose knows its containers by their labels.
+            services = context.compose(entry.compose.project, (), (entry.compose.service,), {})
+            services.stop(seconds=entry.stop_seconds + GRACE_SECONDS)
+            return f"stopped by its compose labels, because {error.summary}"
+        return "stopped"
+
+    # Private: noting and telling.
+
+    def _failed(self, service: str) -> bool:
+        outcome = self.outcomes.get(service)
+        return outcome is not None and outcome.result in ("failed", "refused", "not_tried")
+
+    def _finish(
+        self,
+        service: str,
+        result: str,
+        message: str,
+        status: ServiceStatus | None = None,
+        problems: Sequence[Problem] = (),
+    ) -> None:
+        began = self._handed_over.get(service)
+        outcome: dict[str, Any] = {
+            "service": service,
+            "result": result,
+            "message": self.observer.redact(message),
+            "seconds": round(time.monotonic() - began, 2) if began else 0.0,
+            "status": status,
+            "problems": tuple(problems),
+        }
+        self.outcomes[service] = Outcome.model_validate(outcome)
+
+    def _show(self, service: str, phase: Phase, message: str = "") -> None:
+        self.listener(Progress(service=service, phase=phase, message=self.observer.redact(message)))
+
+    def _record(self, what: str, service: str | None = None, **detail: object) -> None:
+        event = {"operation": self.id, "service": service, "what": what, "actor": self.actor, "detail": detail}
+        self.events.record(Event.model_validate(event))
+
+
+class _Wait:
+    """The waiting for one service: until when, and since when it looks failed."""
+
+    def __init__(self, seconds: int, has_events: bool) -> None:
+        self.seconds = seconds
+        self.deadline = time.monotonic() + seconds
+        self.shown: Phase | None = None
+        self._has_events = has_events
+        self._failing_since: float | None = None
+
+    def over(self, status: ServiceStatus) -> bool:
+        """Whether there is nothing more to wait for."""
+        if status.state is not ServiceState.FAILED:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = time.monotonic()
+        return status.state is ServiceState.READY or self.settled(status) or time.monotonic() > self.deadline
+
+    def settled(self, status: ServiceStatus) -> bool:
+        """Whether the service has looked failed for long enough to believe it."""
+        since = self._failing_since
+        return status.state is ServiceState.FAILED and since is not None and time.monotonic() - since >= SETTLE_SECONDS
+
+    def must_poll(self, status: ServiceStatus, phase: Phase) -> bool:
+        """Whether the next change may come without an event from the engine."""
+        return phase == "probe" or status.state is ServiceState.FAILED or not self._has_events
+
+
+def _phase(status: ServiceStatus) -> Phase:
+    if status.layer("container") not in (Verdict.OK, Verdict.NOT_APPLICABLE):
+        return "starting"
+    if status.layer("health") not in (Verdict.OK, Verdict.NOT_APPLICABLE):
+        return "health"
+    return "probe"
