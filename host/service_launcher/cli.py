@@ -190,17 +190,38 @@ def logs(session: Session, name: str, tail: int, follow: bool) -> None:
     metavar="KEY=VALUE",
     help="Also add this variable if it is absent; repeatable.",
 )
+@click.option("--file", default=".env", type=click.Choice([".env", ".env.local"]), help="Where --default writes to.")
 @click.pass_obj
-def init(session: Session, defaults: tuple[str, ...]) -> None:
+def init(session: Session, defaults: tuple[str, ...], file: str) -> None:
     """Write what is missing into .env (0600, generated passwords) and create missing networks.
 
     Nothing that is there is changed.
     """
     pairs = dict(pair.partition("=")[::2] for pair in defaults)
     if pairs:
-        session.launcher.add_variables({key: (value, "") for key, value in pairs.items()})
+        for line in session.launcher.add_variables({key: (value, "") for key, value in pairs.items()}, file):
+            click.echo(line)
     for line in session.launcher.initialise():
         click.echo(line)
+
+
+@launcher.command()
+@click.argument("name", required=False)
+@click.option("--source", is_flag=True, help="With NAME: where the value came from instead of the value.")
+@json_option
+@click.pass_obj
+def config(session: Session, name: str | None, source: bool, as_json: bool) -> None:
+    """The effective value of each variable and where it came from, secrets masked; one NAME prints its bare value."""
+    settings = session.launcher.config()
+    if name is not None:
+        chosen = [setting for setting in settings if setting.name == name]
+        if not chosen:
+            raise click.UsageError(f"{name} is read by no plugin")
+        click.echo(chosen[0].source if source else chosen[0].value or "")
+    elif as_json:
+        _print_json({"variables": [vars(setting) for setting in settings]})
+    else:
+        _print_table(["VARIABLE", "VALUE", "FROM", "MEANING"], [(s.name, s.value or "", s.source, s.meaning) for s in settings])
 
 
 @launcher.group()

@@ -20,7 +20,7 @@ from service_launcher.observation import Observer
 from service_launcher.operation import Operation
 from service_launcher.planner import Graph
 from service_launcher.plugins import Plugins
-from service_launcher.redaction import Redactor
+from service_launcher.redaction import MASK, Redactor
 from service_launcher.settings import Settings, own_folder
 
 
@@ -35,6 +35,16 @@ class Reading:
     statuses: tuple[ServiceStatus, ...]
     problems: tuple[Problem, ...] = ()
     engine_error: EngineUnavailable | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A variable as it counts now; the value of a secret is masked."""
+
+    name: str
+    value: str | None
+    source: str
+    meaning: str
 
 
 class Launcher:
@@ -101,6 +111,17 @@ class Launcher:
         if rest:
             yield self.redact(rest.decode("utf-8", "replace"))
 
+    def config(self) -> list[Setting]:
+        """Every variable that a plugin reads: its effective value (secrets masked) and where it came from."""
+        found: dict[str, Setting] = {}
+        for variable in (v for variables in self.plugins.variables().values() for v in variables):
+            source = self.environment.source(variable.name)
+            value = self.environment.get(variable.name) if source else variable.default
+            if source and envfile.is_secret(variable.name):
+                value = MASK
+            found[variable.name] = Setting(variable.name, value, source or "default", variable.meaning)
+        return list(found.values())
+
     def manifest_drift(self) -> list[Problem]:
         """Every way in which the manifest's file disagrees with the plugins and the tree. Raises ManifestError."""
         return manifest.drift(self.settings.manifest, self.plugins.entries.values(), self.settings.root)
@@ -131,13 +152,13 @@ class Launcher:
                 wanted[variable.name] = (variable.initial, variable.meaning)
         return [*self.add_variables(wanted), *self._create_networks(networks - {""})]
 
-    def add_variables(self, wanted: Mapping[str, tuple[str, str]]) -> list[str]:
-        """Add variables that `.env` does not have, name to (value, comment); returns sentences for people."""
+    def add_variables(self, wanted: Mapping[str, tuple[str, str]], file: str = ".env") -> list[str]:
+        """Add variables that a file does not have, name to (value, comment); returns sentences for people."""
         own_folder(self.settings)
-        path = self.settings.root / ".env"
+        path = self.settings.root / file
         header = "# Values of this installation. Accepted: KEY=value and KEY='value'. See .env.example.\n"
         added = envfile.add_absent(path, wanted, header)
-        return [f".env: added {', '.join(added)}"] if added else [".env: nothing to add"]
+        return [f"{file}: added {', '.join(added)}"] if added else [f"{file}: nothing to add"]
 
     def start(
         self, names: Sequence[str] = (), phases: Sequence[str] = (), listener: Listener = _ignore
