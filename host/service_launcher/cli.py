@@ -221,7 +221,9 @@ def config(session: Session, name: str | None, source: bool, as_json: bool) -> N
     elif as_json:
         _print_json({"variables": [vars(setting) for setting in settings]})
     else:
-        _print_table(["VARIABLE", "VALUE", "FROM", "MEANING"], [(s.name, s.value or "", s.source, s.meaning) for s in settings])
+        _print_table(
+            ["VARIABLE", "VALUE", "FROM", "MEANING"], [(s.name, s.value or "", s.source, s.meaning) for s in settings]
+        )
 
 
 @launcher.group()

@@ -144,7 +144,7 @@ class ComposeService(Record):
         detail = host.engine.detail(container.id)
         if detail is None:
             return self._status(ServiceState.STOPPED, "stopped; its container has just been removed", None, None, ())
-        state, message, evidence = _judge(container, detail)
+        state, message, evidence = _judge(detail)
         image = host.engine.image(container.image_id)
         origin = image.labels.get("local.origin") if image else None
         return self._status(state, host.redact(message), container, detail, evidence, origin)
@@ -214,8 +214,8 @@ class ComposeService(Record):
             id=self.id,
             state=state,
             message=f"REHEARSAL stand-in: {message}" if rehearsal else message,
-            since=detail.started_at if detail and container and container.state == "running" else None,
-            container=container.state if container else None,
+            since=detail.started_at if detail and detail.state == "running" else None,
+            container=detail.state if detail else None,
             container_name=container.name if container else None,
             evidence=evidence,
             ports=ports,
@@ -343,9 +343,9 @@ def with_application(
     return status.model_copy(update=changes)
 
 
-def _judge(container: Container, detail: Detail) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
+def _judge(detail: Detail) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
     """State, sentence and evidence from what the engine says of one container."""
-    verdict, state, words = _judge_container(container, detail)
+    verdict, state, words = _judge_container(detail)
     evidence = [Evidence(layer="container", verdict=verdict, detail=words)]
     if verdict is not Verdict.OK:
         return state, words, tuple(evidence)
@@ -373,9 +373,9 @@ def _judge(container: Container, detail: Detail) -> tuple[ServiceState, str, tup
             return ServiceState.DEGRADED, f"running, but its health check fails{said}", tuple(evidence)
 
 
-def _judge_container(container: Container, detail: Detail) -> tuple[Verdict, ServiceState, str]:
+def _judge_container(detail: Detail) -> tuple[Verdict, ServiceState, str]:
     ended = f"exit code {detail.exit_code}" + (", out of memory" if detail.oom_killed else "")
-    match container.state:
+    match detail.state:
         case "running" if detail.health in (None, "none") and detail.restart_count >= CRASHES:
             return (
                 Verdict.BAD,

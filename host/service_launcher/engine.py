@@ -56,8 +56,9 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Detail:
-    """What only the inspection of a container tells."""
+    """What only the inspection of a container tells. The list may lag behind it by a moment."""
 
+    state: str
     started_at: datetime | None
     finished_at: datetime | None
     exit_code: int
@@ -363,6 +364,7 @@ def _detail(raw: Mapping[str, Any]) -> Detail:
     state = raw["State"]
     health = state.get("Health") or {}
     return Detail(
+        state=state["Status"],
         started_at=_moment(state.get("StartedAt")),
         finished_at=_moment(state.get("FinishedAt")),
         exit_code=state.get("ExitCode", 0),

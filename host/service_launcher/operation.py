@@ -290,9 +290,11 @@ class Operation:
         self._show(service, "stopping")
         try:
             message = self._stop_through_owner_or_labels(service)
-            container = self.observer.container(graph.entries[service], EngineView(self.engine))
-            if container is not None and container.state in ("running", "restarting", "paused"):
-                raise LauncherError(f"its container is still {container.state}", f"launcher status {service}")
+            view = EngineView(self.engine)
+            container = self.observer.container(graph.entries[service], view)
+            detail = view.detail(container.id) if container is not None else None
+            if detail is not None and detail.state in ("running", "restarting", "paused"):
+                raise LauncherError(f"its container is still {detail.state}", f"launcher status {service}")
         except LauncherError as error:
             self._finish(service, "failed", error.summary)
             return False

@@ -1,0 +1,213 @@
+"""An installation for a test: a copy of the checkout with its own `.env`, driven through the real commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.engines import PrivateEngine, wait_for
+
+REAL_KESTRA = "local/kestra:1.3.25"
+NEXT_KESTRA = "local/kestra:2.0.0-SNAPSHOT"
+POSTGRES = "local/postgres:17"
+PASSWORD = "Right1Password2of3tests"
+DATABASE_PASSWORD = "database1Password2of3tests"
+USERNAME = "admin@kestra.local"
+
+FLOW = """\
+id: hello
+namespace: tests.launcher
+tasks:
+  - id: say
+    type: io.kestra.plugin.core.log.Log
+    message: hello
+"""
+
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """Everything that was printed."""
+        return self.out + self.err
+
+    def json(self) -> Any:
+        """The standard output as JSON."""
+        return json.loads(self.out)
+
+
+@dataclass
+class Installation:
+    """A root, the Engine that it uses, and the environment that its operator's shell has."""
+
+    root: Path
+    engine: PrivateEngine
+    shell: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def copied(cls, checkout: Path, root: Path, engine: PrivateEngine, kestra: str = REAL_KESTRA) -> Installation:
+        """Copy what git tracks (and would track) and write a `.env` that names local images."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=checkout, check=True, capture_output=True,
+        )  # fmt: skip
+        for name in filter(None, listed.stdout.decode().split("\0")):
+            source, target = checkout / name, root / name
+            if source.is_symlink() or source.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target, follow_symlinks=False)
+        installation = cls(root, engine)
+        installation.write_env(kestra)
+        return installation
+
+    def write_env(self, kestra: str, **more: str) -> None:
+        """Write `.env` anew, as `launcher init` would have, with known passwords."""
+        values = {
+            "KESTRA_IMAGE": kestra,
+            "KESTRA_POSTGRES_IMAGE": POSTGRES,
+            "KESTRA_DB_PASSWORD": DATABASE_PASSWORD,
+            "KESTRA_BASICAUTH_USERNAME": USERNAME,
+            "KESTRA_BASICAUTH_PASSWORD": PASSWORD,
+            "KESTRA_DOCKER_SOCKET": str(self.engine.socket),
+            **more,
+        }
+        path = self.root / ".env"
+        path.write_text("".join(f"{name}={value}\n" for name, value in values.items() if value is not None))
+        path.chmod(0o600)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command gets: a plain shell's environment, the Engine, and what the test exported."""
+        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return {**keep, "LANG": "C.UTF-8", "DOCKER_HOST": self.engine.address, **self.shell}
+
+    def run(self, *argv: str, cwd: Path | None = None, seconds: float = 400, **exported: str) -> Done:
+        """Run a command as an operator would; a relative first word is looked up in the installation."""
+        command = [str(self.root / argv[0]) if "/" in argv[0] and not argv[0].startswith("/") else argv[0], *argv[1:]]
+        began = time.monotonic()
+        done = subprocess.run(
+            command,
+            cwd=cwd or self.root,
+            env={**self.environment, **exported},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+    def launcher(self, *arguments: str, cwd: Path | None = None, seconds: float = 400, **exported: str) -> Done:
+        """Run the launcher for this installation."""
+        program = str(Path(sys.executable).with_name("launcher"))
+        return self.run(program, "--root", str(self.root), *arguments, cwd=cwd, seconds=seconds, **exported)
+
+    def popen(self, *arguments: str, **exported: str) -> subprocess.Popen[str]:
+        """Begin a launcher command and go on."""
+        program = str(Path(sys.executable).with_name("launcher"))
+        return subprocess.Popen(
+            [program, "--root", str(self.root), *arguments],
+            cwd=self.root,
+            env={**self.environment, **exported},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def compose(self, *arguments: str, **exported: str) -> Done:
+        """Run docker compose by hand on the tools file."""
+        file = "tools/compose/docker-compose.tools.yml"
+        return self.run("docker", "compose", "-f", file, *arguments, **exported)
+
+    def status(self, service: str, **exported: str) -> dict[str, Any]:
+        """The status of one service as JSON."""
+        done = self.launcher("status", service, "--json", **exported)
+        return dict(done.json()["services"][0])
+
+    def state(self, service: str) -> str:
+        """The state of one service."""
+        return str(self.status(service)["state"])
+
+    def await_state(self, service: str, state: str, seconds: float) -> dict[str, Any]:
+        """Read the status until it has a state; the last one read."""
+        last: dict[str, Any] = {}
+
+        def reached() -> bool:
+            last.clear()
+            last.update(self.status(service))
+            return last["state"] == state
+
+        wait_for(reached, seconds, f"{service} is {state}", every=0.2)
+        return last
+
+    # Kestra's own API, as its operators and flows use it.
+
+    def api(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        kind: str = "application/x-yaml",
+        credentials: tuple[str, str] | None = (USERNAME, PASSWORD),
+        port: int = 8080,
+    ) -> tuple[int, Any]:
+        """Call Kestra's API; status and decoded body, (0, reason) when nobody answers."""
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=body, method=method)
+        if body is not None:
+            request.add_header("Content-Type", kind)
+        if credentials:
+            token = b64encode(":".join(credentials).encode()).decode()
+            request.add_header("Authorization", f"Basic {token}")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return response.status, _decoded(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _decoded(error.read())
+        except OSError as error:
+            return 0, str(error)
+
+    def run_flow(self) -> str:
+        """Create the test flow if it is not there, run it to its end, and return its final state."""
+        status, body = self.api("POST", "/api/v1/main/flows", FLOW.encode())
+        assert status in (200, 422), body
+        status, execution = self.api("POST", "/api/v1/main/executions/tests.launcher/hello", b"", "multipart/form-data")
+        assert status == 200, execution
+
+        def ended() -> str:
+            _, found = self.api("GET", f"/api/v1/main/executions/{execution['id']}")
+            state = str(found["state"]["current"]) if isinstance(found, dict) else ""
+            return state if state in ("SUCCESS", "FAILED", "KILLED", "WARNING") else ""
+
+        return str(wait_for(ended, 60, "the flow's execution ends", every=0.2))
+
+    def executions(self) -> int:
+        """How many executions of the test flow Kestra knows."""
+        status, found = self.api("GET", "/api/v1/main/executions/search?namespace=tests.launcher&flowId=hello")
+        assert status == 200, found
+        return int(found["total"])
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "replace")
