@@ -28,7 +28,7 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str, every: 
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(every)  # noqa: TID251 - the one place that polls
+        time.sleep(every)  # the one place that polls
 
 
 @dataclass

@@ -1,0 +1,132 @@
+"""What a start would trip over is found before it, with the culprit named; and the Engine's silence is told quickly."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+import pytest
+
+from tests.engines import PrivateEngine
+from tests.installations import REAL_KESTRA, Installation
+
+
+def _start(installation: Installation, *arguments: str, **exported: str) -> tuple[int, str]:
+    done = installation.launcher("start", *(arguments or ("--phase", "tools")), **exported)
+    return done.code, done.text
+
+
+def test_a_port_held_by_a_process_names_it_and_suggests_a_free_one(installation: Installation) -> None:
+    with socket.create_server(("127.0.0.1", 8080)):
+        code, text = _start(installation)
+    assert code == 1, text
+    assert "port 8080 (KESTRA_HTTP_PORT) is taken by the process" in text
+    assert "(pid " in text
+    assert "KESTRA_HTTP_PORT=8180" in text
+    assert "kestra-postgres: ready" in text
+    assert "kestra-orchestrator: refused" in text
+
+
+def test_a_port_held_by_a_foreign_container_names_it(installation: Installation, engine: PrivateEngine) -> None:
+    engine.docker("run", "-d", "--name", "adminer", "-p", "127.0.0.1:8081:8081", "local/kestra-rehearsal:1")
+    code, text = _start(installation)
+    assert code == 1, text
+    assert "port 8081 (KESTRA_MANAGEMENT_PORT) is taken by the container adminer" in text
+    assert engine.inspect("adminer", "{{.State.Running}}") == "true"
+
+
+def test_a_port_range_of_a_foreign_container_is_seen(installation: Installation, engine: PrivateEngine) -> None:
+    engine.docker("run", "-d", "--name", "ranged", "-p", "8078-8082:8078-8082", "local/kestra-rehearsal:1")
+    _, text = _start(installation)
+    assert "port 8080 (KESTRA_HTTP_PORT) is taken by the container ranged" in text
+
+
+def test_kestras_own_port_is_no_conflict(installation: Installation, engine: PrivateEngine) -> None:
+    assert _start(installation)[0] == 0
+    code, text = _start(installation, "--phase", "tools", KESTRA_JAVA_OPTS="-Xmx512m")
+    assert code == 0, text
+    assert "kestra-orchestrator: ready" in text
+
+
+def test_a_missing_network_is_reported_by_plan_and_made_by_start(installation: Installation, engine: PrivateEngine) -> None:
+    code, text = _start(installation)
+    assert code == 0, text
+    assert "the network tradingsystem_backend is missing; start creates it" in text
+    assert "tradingsystem_backend" in engine.docker("network", "ls", "--format", "{{.Name}}").split()
+
+
+def test_a_storage_that_is_no_folder_is_refused_with_its_variable(installation: Installation, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    code, text = _start(installation, "kestra", KESTRA_STORAGE_DIR=str(tmp_path / "file"))
+    assert code == 1
+    assert "KESTRA_STORAGE_DIR" in text
+    assert "is not a folder" in text
+
+
+def test_a_relative_storage_folder_is_refused(installation: Installation) -> None:
+    _, text = _start(installation, "kestra", KESTRA_STORAGE_DIR="some/where")
+    assert "KESTRA_STORAGE_DIR must be an absolute path" in text
+
+
+def test_a_missing_local_image_is_a_failure_that_names_it_and_kestra_is_not_replaced(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    code, text = _start(installation, KESTRA_IMAGE="local/kestra:no-such-version")
+    assert code == 1
+    assert "local/kestra:no-such-version is not here" in text
+    assert engine.docker("ps", "--format", "{{.Names}}") == "tools-kestra-postgres"
+
+
+@pytest.mark.parametrize("command", [["status"], ["start"], ["stop"], ["restart"], ["plan"]])
+def test_a_silent_engine_ends_every_command_with_5_in_under_5_seconds(installation: Installation, command: list[str]) -> None:
+    installation.shell["DOCKER_HOST"] = "unix:///run/no-such-engine.sock"
+    done = installation.launcher(*command)
+    assert done.code == 5, done.text
+    assert done.seconds < 5
+    assert "/run/no-such-engine.sock" in done.err
+    assert "Try:" in done.err
+
+
+def test_a_frozen_engine_is_unknown_in_under_5_seconds(installation: Installation, engine: PrivateEngine) -> None:
+    engine.signal(signal.SIGSTOP)
+    try:
+        done = installation.launcher("status", "--json")
+        start = installation.launcher("start")
+    finally:
+        engine.signal(signal.SIGCONT)
+    assert done.code == start.code == 5
+    assert {s["state"] for s in done.json()["services"]} == {"unknown"}
+    assert done.seconds < 5
+    assert start.seconds < 5
+
+
+@pytest.mark.kestra
+def test_run_sh_refuses_beside_a_kestra_that_compose_runs_and_works_by_hand(copied, engine: PrivateEngine) -> None:
+    installation: Installation = copied(kestra=REAL_KESTRA)
+    dry = installation.run("tools/kestra/scripts/run.sh", "--dry-run", "--port", "8185", "--management-port", "8186")
+    assert dry.code == 0, dry.text
+    assert "127.0.0.1:8185:8080" in dry.out
+    assert dry.out.rstrip().endswith("server standalone")
+    assert engine.docker("ps", "-aq") == ""
+
+    done = installation.run("tools/kestra/scripts/run.sh", "--detach", "--port", "8185", "--management-port", "8186")
+    assert done.code == 0, done.text
+    status = installation.await_state("kestra", "ready", 120)
+    assert status["mode"] == "manual"
+    assert status["links"][0]["url"] == "http://localhost:8185"
+    assert installation.api("GET", "/api/v1/main/flows/search?size=1", port=8185)[0] == 200
+    shown = installation.run("tools/kestra/scripts/status.sh")
+    assert "running, ready" in shown.out
+    assert "started by hand" in shown.out
+    assert "Kestra" in installation.run("tools/kestra/scripts/logs.sh", "--tail", "50").out
+    assert installation.launcher("start").code == 0  # counts as up, is left alone
+    assert installation.status("kestra")["mode"] == "manual"
+    assert installation.run("tools/kestra/scripts/stop.sh").code == 0
+    assert installation.state("kestra") == "stopped"
+
+    assert installation.launcher("start").code == 0  # compose takes the name over
+    assert installation.status("kestra")["mode"] == "compose"
+    refused = installation.run("tools/kestra/scripts/run.sh", "--detach")
+    assert refused.code == 3, refused.text
+    assert "through compose" in refused.err
+    assert installation.run("tools/kestra/scripts/stop.sh").code == 0
