@@ -6,7 +6,7 @@ import re
 
 from service_launcher import Host, Problem
 
-from launcher_kestra.services import DATABASE_PASSWORD, DEFAULT_USERNAME, PASSWORD, USERNAME
+from launcher_kestra.services import DATABASE_NAME, DATABASE_PASSWORD, DATABASE_USER, DEFAULT_USERNAME, PASSWORD, USERNAME
 
 # The page asks for a dot after the @ and the server for nothing but the usual characters: an address must pass both.
 _EMAIL = re.compile(r"[A-Za-z0-9._%+!#$&'*/=?^`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
@@ -23,6 +23,7 @@ _KNOWN = [
     "changeme1",
     "changeme#1234",
 ]
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 MAX_LENGTH = 256
 
 
@@ -34,6 +35,10 @@ def problems(host: Host) -> list[Problem]:
         found.append(
             _refused(USERNAME, "is no e-mail address with a dot after the @; Kestra would start without a login")
         )
+    for name in (DATABASE_NAME, DATABASE_USER):
+        # Anything else would have to be quoted in SQL, and tools that do not quote it print whole statements.
+        if not _IDENTIFIER.fullmatch(host.environment.get(name) or "kestra"):
+            found.append(_refused(name, "is not made of letters, digits and _ alone"))
     for name, check in ((PASSWORD, _login_weakness), (DATABASE_PASSWORD, _any_weakness)):
         secret = host.environment.secret(name)
         value = secret.get_secret_value() if secret else ""

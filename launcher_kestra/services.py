@@ -14,6 +14,8 @@ HARDENED_FILE = "tools/compose/docker-compose.tools.hardened.yml"
 USERNAME = "KESTRA_BASICAUTH_USERNAME"
 PASSWORD = "KESTRA_BASICAUTH_PASSWORD"
 DEFAULT_USERNAME = "admin@kestra.local"
+DATABASE_NAME = "KESTRA_DB_NAME"
+DATABASE_USER = "KESTRA_DB_USER"
 DATABASE_PASSWORD = "KESTRA_DB_PASSWORD"
 DATA_TARGET = "KESTRA_POSTGRES_DATA_TARGET"
 PRIVILEGES = "KESTRA_PRIVILEGES"
@@ -22,8 +24,8 @@ OLD_SKIP = "SKIP_Kestra_AUTO_START"
 
 VARIABLES = (
     Variable(name="KESTRA_POSTGRES_IMAGE", default="postgres:17", meaning="image of the database"),
-    Variable(name="KESTRA_DB_NAME", default="kestra", initial="kestra", meaning="name of the database"),
-    Variable(name="KESTRA_DB_USER", default="kestra", initial="kestra", meaning="user of the database"),
+    Variable(name=DATABASE_NAME, default="kestra", initial="kestra", meaning="name of the database"),
+    Variable(name=DATABASE_USER, default="kestra", initial="kestra", meaning="user of the database"),
     Variable(name=DATABASE_PASSWORD, kind="password", required=True, meaning="password of the database's user"),
     Variable(name=DATA_TARGET, default="/var/lib/postgresql/data", meaning="folder of the data in the container; by image from PostgreSQL 18 on"),
     Variable(name="KESTRA_IMAGE", default="kestra/kestra:latest", meaning="image of Kestra; production pins a version"),
