@@ -143,8 +143,10 @@ def _many_services(folder: Path, root: Path) -> dict[str, str]:
     (root / "tools/compose/docker-compose.many.yml").write_text(json.dumps({"name": "many", "services": services}))
     (folder / "many.py").write_text(
         "from service_launcher import ComposePlugin, ComposeService\n"
-        f"plugin = ComposePlugin(*[ComposeService(id=n, service=n, project='many', title=n, stack='many', package='many',\n"
-        f"    file='tools/compose/docker-compose.many.yml', path='tools') for n in {names!r}])\n"
+        "def service(n):\n"
+        "    return ComposeService(id=n, service=n, project='many', title=n, stack='many', package='many',\n"
+        "                          path='tools', file='tools/compose/docker-compose.many.yml')\n"
+        f"plugin = ComposePlugin(*map(service, {names!r}))\n"
     )
     metadata = folder / "many-1.0.dist-info"
     metadata.mkdir()
@@ -169,9 +171,8 @@ def latency(installation: Installation, rounds: int) -> list[Figure]:
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        process = installation.popen("start", "kestra")
-        said = next(time.monotonic() for line in process.stderr or () if "kestra-orchestrator: ready" in line)
-        process.wait(30)
+        with installation.popen("start", "kestra") as process:
+            said = next(time.monotonic() for line in process.stderr or () if "kestra-orchestrator: ready" in line)
         watcher.join(30)
         late.append(max(0.0, said - first[0]))
     return [Figure("really ready → the launcher says so", statistics.median(late), "s", 0.3, late, [])]
@@ -237,7 +238,7 @@ def main() -> None:
     parser.add_argument("figures", nargs="*", choices=[*FIGURES, []], help="which figures; all when none is named")
     chosen = parser.parse_args().figures or list(FIGURES)
     figures: list[Figure] = []
-    with PrivateEngine.started("suite", images=True) as engine, tempfile.TemporaryDirectory() as folder:
+    with PrivateEngine.started("bench", images=True) as engine, tempfile.TemporaryDirectory() as folder:
         installation = Installation.copied(CHECKOUT, Path(folder) / "root", engine)
         for name in chosen:
             print(f"measuring {name} …", file=sys.stderr)

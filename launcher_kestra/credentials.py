@@ -6,7 +6,14 @@ import re
 
 from service_launcher import Host, Problem
 
-from launcher_kestra.services import DATABASE_NAME, DATABASE_PASSWORD, DATABASE_USER, DEFAULT_USERNAME, PASSWORD, USERNAME
+from launcher_kestra.services import (
+    DATABASE_NAME,
+    DATABASE_PASSWORD,
+    DATABASE_USER,
+    DEFAULT_USERNAME,
+    PASSWORD,
+    USERNAME,
+)
 
 # The page asks for a dot after the @ and the server for nothing but the usual characters: an address must pass both.
 _EMAIL = re.compile(r"[A-Za-z0-9._%+!#$&'*/=?^`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")

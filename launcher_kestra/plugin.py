@@ -22,12 +22,10 @@ from service_launcher import (
 from service_launcher.envfile import Environment
 
 from launcher_kestra import credentials, probe
-from launcher_kestra.services import KESTRA, OLD_SKIP, POSTGRES, PRIVILEGES, SKIP
+from launcher_kestra.services import DATABASE_PASSWORD, KESTRA, OLD_SKIP, POSTGRES, PRIVILEGES, SKIP
 
 #: Kestra ends with exit code 0 between 35 and 160 s after it lost its database, and says UP in between.
 AFTER_DATABASE_START = timedelta(minutes=3)
-#: The API answers up to 5 s after /health says UP; on a busy machine later.
-API_AFTER_START = timedelta(seconds=60)
 
 _services = ComposePlugin(KESTRA, POSTGRES)
 
@@ -63,15 +61,12 @@ def launcher_preflight(entry: ManifestEntry, action: str, host: Host) -> list[Pr
     service = _services.services.get(entry.id)
     if service is None or action == "stop":
         return []
-    found = service.preflight(host)
-    if entry.id == KESTRA.id:
-        found = [p for p in found if "is not set" not in p.summary] + credentials.problems(host)
-        if host.environment.get(PRIVILEGES, "docker") not in ("docker", "hardened"):
-            found.append(
-                Problem(
-                    severity="error", summary=f"{PRIVILEGES} is neither docker nor hardened", fix=f"unset {PRIVILEGES}"
-                )
-            )
+    # The credentials concern both services: the database keeps the password that it is first started with.
+    found = [p for p in service.preflight(host) if "is not set" not in p.summary] + credentials.problems(host)
+    if entry.id == KESTRA.id and host.environment.get(PRIVILEGES, "docker") not in ("docker", "hardened"):
+        found.append(
+            Problem(severity="error", summary=f"{PRIVILEGES} is neither docker nor hardened", fix=f"unset {PRIVILEGES}")
+        )
     return found
 
 
@@ -79,21 +74,23 @@ def launcher_preflight(entry: ManifestEntry, action: str, host: Host) -> list[Pr
 def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:
     """Container, health check, and for Kestra an authenticated call and the age of its database."""
     if entry.id == POSTGRES.id:
-        return POSTGRES.status(host)
+        return _database_status(host)
     status = KESTRA.status(host)
     if status.container in (None, "exited", "created"):
         return status
     loss = _database_loss(host, status.since)
-    if status.container != "running":
-        return status.model_copy(update={"message": f"{loss}; Kestra: {status.message}"}) if loss else status
+    if status.container != "running" or status.state is ServiceState.STARTING:
+        if not loss:
+            return status
+        worse = ServiceState.FAILED if status.state is ServiceState.FAILED else ServiceState.DEGRADED
+        return status.model_copy(update={"state": worse, "message": f"{loss}; Kestra: {status.message}"})
     address = KESTRA.address(status, 8080)
     if address is None:
         missing = Evidence(layer="application", verdict=Verdict.UNKNOWN, detail="port 8080 is not published")
         return with_application(status, missing, ServiceState.DEGRADED, "running, but its port is not published")
-    if status.state is ServiceState.STARTING:
-        return status
     answered = probe.ask(host, address)
-    state, message = _judge(status, answered, loss)
+    ill = answered.evidence.verdict is not Verdict.OK
+    state, message = _judge(status, answered, loss, just_healthy=ill and _just_healthy(host))
     return with_application(status, answered.evidence, state, message, version=answered.version)
 
 
@@ -105,7 +102,17 @@ def launcher_commands() -> Iterable[click.Command]:
     return [kestra]
 
 
-def _judge(status: ServiceStatus, answered: probe.Answered, loss: str | None) -> tuple[ServiceState, str]:
+def _database_status(host: Host) -> ServiceStatus:
+    status = POSTGRES.status(host)
+    if status.container == "running" and "password authentication failed" in status.message:
+        differs = f"{DATABASE_PASSWORD} is not the password that the database was first started with: {status.message}"
+        return status.model_copy(update={"state": ServiceState.FAILED, "message": differs})
+    return status
+
+
+def _judge(
+    status: ServiceStatus, answered: probe.Answered, loss: str | None, just_healthy: bool
+) -> tuple[ServiceState, str]:
     if answered.refused:
         return ServiceState.FAILED, answered.evidence.detail
     if loss:
@@ -114,9 +121,16 @@ def _judge(status: ServiceStatus, answered: probe.Answered, loss: str | None) ->
         return status.state, status.message
     if answered.evidence.verdict is Verdict.OK:
         return ServiceState.READY, "running, healthy, and the API answers with our credentials"
-    if status.since and datetime.now(UTC) - status.since < API_AFTER_START:
+    if just_healthy:
         return ServiceState.STARTING, f"running and healthy; {answered.evidence.detail} yet"
     return ServiceState.DEGRADED, f"running and healthy, but {answered.evidence.detail}"
+
+
+def _just_healthy(host: Host) -> bool:
+    """Whether the health check has passed only once so far; the API follows it by up to 5 s, the next check by 10."""
+    container = KESTRA.container(host)
+    detail = host.engine.detail(container.id) if container else None
+    return detail is not None and [check.exit_code for check in detail.health_log[-2:]].count(0) < 2
 
 
 def _database_loss(host: Host, kestra_since: datetime | None) -> str | None:

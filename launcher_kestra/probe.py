@@ -33,6 +33,10 @@ def ask(host: Host, address: tuple[str, int]) -> Answered:
     answer = host.probe_http(url + AUTHENTICATED, seconds=SECONDS, credentials=credentials)
     if answer.failure:
         return Answered(_evidence(Verdict.BAD, f"the API does not answer: {answer.failure}"))
+    if answer.status == 200 and "results" not in _object(answer.body):
+        return Answered(
+            _evidence(Verdict.BAD, "an authenticated API call answered 200 with something that is not Kestra's")
+        )
     if answer.status == 200:
         return Answered(
             _evidence(Verdict.OK, "an authenticated API call answered 200"), _version(_open(host, url + CONFIGS))
@@ -51,8 +55,12 @@ def ask(host: Host, address: tuple[str, int]) -> Answered:
 
 
 def _open(host: Host, url: str) -> dict[str, object]:
+    return _object(host.probe_http(url, seconds=SECONDS).body)
+
+
+def _object(body: str) -> dict[str, object]:
     try:
-        found = json.loads(host.probe_http(url, seconds=SECONDS).body)
+        found = json.loads(body)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -29,7 +29,7 @@ def engine() -> Iterator[PrivateEngine]:
     """A Docker Engine of the tests' own, with the local images in it; nothing on it belongs to anybody else."""
     if os.environ.get("LAUNCHER_TEST_NETWORK") != "own":
         pytest.fail("tests with an Engine run in a network namespace of their own: use scripts/test")
-    with PrivateEngine.started("suite", images=True) as engine:
+    with PrivateEngine.started(os.environ.get("LAUNCHER_TEST_ENGINE", "suite"), images=True) as engine:
         yield engine
 
 

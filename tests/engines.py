@@ -56,7 +56,7 @@ class PrivateEngine:
         folder, run = CACHE / "engines" / name, Path("/run") / f"launcher-test-{name}"
         folder.mkdir(parents=True, exist_ok=True)
         run.mkdir(parents=True, exist_ok=True)
-        (run / "docker.pid").unlink(missing_ok=True)
+        _end_leftover(run / "docker.pid")
         engine = cls(folder, run, cls._spawn(folder, run))
         try:
             engine._await()
@@ -150,3 +150,14 @@ class PrivateEngine:
             if not loaded.exists() or loaded.read_text() != digest:
                 self.docker("load", "--input", str(tar))
                 loaded.write_text(digest)
+
+
+def _end_leftover(pidfile: Path) -> None:
+    """End the Engine of a run that was killed, and remove its pid file, which would keep a new one from starting."""
+    with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+        pid = int(pidfile.read_text())
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd":
+            os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGTERM)
+            wait_for(lambda: not Path(f"/proc/{pid}").exists(), 60, "the Engine of an earlier run ends")
+    pidfile.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -130,11 +131,16 @@ class Installation:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A background shell hands down an ignored SIGINT, which no terminal does.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def compose(self, *arguments: str, **exported: str) -> Done:
         """Run docker compose by hand on the tools file."""
-        file = "tools/compose/docker-compose.tools.yml"
+        return self.compose_file("tools/compose/docker-compose.tools.yml", *arguments, **exported)
+
+    def compose_file(self, file: str, *arguments: str, **exported: str) -> Done:
+        """Run docker compose by hand on a file of the installation."""
         return self.run("docker", "compose", "-f", file, *arguments, **exported)
 
     def status(self, service: str, **exported: str) -> dict[str, Any]:

@@ -163,6 +163,8 @@ class ComposeProject:
                     f"docker compose was ended after {seconds:.0f} s: {words}", "launcher status"
                 ) from None
             raise ComposeFailed(f"docker compose failed ({error.return_code}): {words}", "launcher status") from None
+        except UnicodeDecodeError:  # python-on-whales reads what the failed command said as strict UTF-8
+            raise ComposeFailed("docker compose failed and said why in no known encoding", "launcher status") from None
 
     def _last_words(self, output: str) -> str:
         lines = [line.strip() for line in self.redact(output).splitlines() if line.strip()]

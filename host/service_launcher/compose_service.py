@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 
 from service_launcher.engine import Container, Detail
@@ -32,6 +30,7 @@ NO_DISK_BYTES = 200_000_000
 SERVICE = "com.tradingsystem.service"
 MODE = "com.tradingsystem.mode"  # on containers that were made without compose, value "manual"
 REHEARSAL = "com.tradingsystem.rehearsal"
+ORIGIN = "local.origin"  # on images that were built on this machine; the engine copies it to containers
 LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}
 
 
@@ -93,9 +92,14 @@ class ComposeService(Record):
     # The hooks, for plugins to call from theirs.
 
     def preflight(self, host: Host, more: Mapping[str, str] | None = None) -> list[Problem]:
-        """What a start would trip over: ports, folders, disk, missing values; `more` stands before the environment."""
+        """What a start would trip over: ports, folders, disk, missing values; `more` stands before the environment.
+
+        Raises ConfigurationError where compose refuses the files.
+        """
         container = self.container(host)
         problems = [*self._missing_values(host), *self._disk(host)]
+        if not any(p.severity == "error" for p in problems):
+            self.compose(host).check()
         for name in self.published.values():
             problems += self._port(host, name, (more or {}).get(name) or self.value(host, name), container)
         for name in self.folders:
@@ -117,6 +121,10 @@ class ComposeService(Record):
         if left is not None and self.by_hand(left) and left.state != "running":
             # It has the name that compose needs; its data is in volumes and folders.
             host.run(["docker", "rm", "--", left.id], seconds=60)
+        detail = host.engine.detail(left.id) if left is not None else None
+        if detail is not None and (detail.state in ("restarting", "paused") or detail.health == "unhealthy"):
+            # To compose it is running, so `up` would leave it as it is.
+            compose.stop(seconds=self.grace_seconds + 30)
         compose.up(seconds=self.start_seconds)
 
     def stop(self, host: Host) -> None:
@@ -145,9 +153,7 @@ class ComposeService(Record):
         if detail is None:
             return self._status(ServiceState.STOPPED, "stopped; its container has just been removed", None, None, ())
         state, message, evidence = _judge(detail)
-        image = host.engine.image(container.image_id)
-        origin = image.labels.get("local.origin") if image else None
-        return self._status(state, host.redact(message), container, detail, evidence, origin)
+        return self._status(state, host.redact(message), container, detail, evidence)
 
     # For plugins that need more.
 
@@ -180,6 +186,8 @@ class ComposeService(Record):
         own = host.root / name
         if own.is_file():
             return own
+        from importlib import resources  # only a root without a checkout pays for it
+
         packaged = Path(str(resources.files(self.package).joinpath(Path(name).name)))
         if packaged.is_file():
             return packaged
@@ -201,7 +209,6 @@ class ComposeService(Record):
         container: Container | None,
         detail: Detail | None,
         evidence: tuple[Evidence, ...],
-        origin: str | None = None,
     ) -> ServiceStatus:
         ports = container.ports if container else ()
         rehearsal = container is not None and container.labels.get(REHEARSAL) == "true"
@@ -221,7 +228,7 @@ class ComposeService(Record):
             ports=ports,
             links=links[:1],
             image=container.image if container else None,
-            origin=origin,
+            origin=container.labels.get(ORIGIN) if container else None,
             mode=None if container is None else "manual" if self.by_hand(container) else "compose",
             rehearsal=rehearsal,
             stack=self.stack,
@@ -233,6 +240,8 @@ class ComposeService(Record):
                 yield Problem(severity="error", summary=f"{variable.name} is not set", fix="launcher init")
 
     def _disk(self, host: Host) -> Iterable[Problem]:
+        import shutil  # takes as long to import as a status call to the engine
+
         places = {"the Docker Engine's data": Path(host.engine.data_root()), "this installation": host.root}
         for what, place in places.items():
             if not place.is_dir():

@@ -106,11 +106,7 @@ class ComposeServices:
 
     def changed(self) -> str | None:
         """Why `up` would make a running container anew; None when it would not."""
-        key = (self.project.name, self.project.files, tuple(self.project.values.items()))
-        # Several services of one project are asked one after the other: one call of compose tells all hashes.
-        if key not in self.context.hashes:
-            self.context.hashes[key] = self.project.hashes()
-        wanted = self.context.hashes[key]
+        wanted = self._hashes()
         for service in self.services:
             container = self.context.engine.compose_service(self.project.name, service)
             if container is None:
@@ -122,6 +118,10 @@ class ComposeServices:
                 return "its image's tag now means another image than the container runs"
         return None
 
+    def check(self) -> None:
+        """Raises ConfigurationError where compose refuses the files."""
+        self._hashes()
+
     def config(self) -> Mapping[str, Any]:
         """The rendered project with its secrets: for a child process, never for showing."""
         return self.project.config()
@@ -130,6 +130,13 @@ class ComposeServices:
         """Create a network where there is none of that name."""
         if not self.context.engine.network_exists(name):
             self.project.create_network(name)
+
+    def _hashes(self) -> Mapping[str, str]:
+        key = (self.project.name, self.project.files, tuple(self.project.values.items()))
+        # One operation asks for several services of a project: one call of compose tells the hashes of all.
+        if key not in self.context.hashes:
+            self.context.hashes[key] = self.project.hashes()
+        return self.context.hashes[key]
 
     def _provide_image(self, image: str, policy: str) -> None:
         local = self.context.engine.image(image)

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service_launcher import envfile, freeze, lock, manifest
 from service_launcher.compose import ComposeProject
@@ -56,7 +57,7 @@ class Launcher:
         self.settings = settings
         self.environment = environment
         self.plugins = plugins
-        listed = manifest.read(settings.manifest).services if settings.manifest.is_file() else ()
+        listed = manifest.read(settings.manifest).services if settings.manifest.exists() else ()
         # A plugin's own entry stands before the file's; `launcher manifest check` tells where they differ.
         self.graph = Graph(({entry.id: entry for entry in listed} | plugins.entries).values())
         self.redact = Redactor(environment.secret_values())
@@ -124,7 +125,8 @@ class Launcher:
 
     def manifest_drift(self) -> list[Problem]:
         """Every way in which the manifest's file disagrees with the plugins and the tree. Raises ManifestError."""
-        return manifest.drift(self.settings.manifest, self.plugins.entries.values(), self.settings.root)
+        found = manifest.drift(self.settings.manifest, self.plugins.entries.values(), self.settings.root)
+        return [*found, *self._compose_drift()]
 
     @staticmethod
     def manifest_schema() -> dict[str, object]:
@@ -205,6 +207,33 @@ class Launcher:
             yield self._observer.context(chosen, EngineView(self._engine), locks=locks)
 
     # Private.
+
+    def _compose_drift(self) -> Iterator[Problem]:
+        """Where an entry's compose file lacks its service or publishes another port by default."""
+        variables = self.plugins.variables()
+        rendered: dict[str, dict[str, Any]] = {}
+        for entry in self.plugins.entries.values():
+            reference = entry.compose
+            if reference is None or not (self.settings.root / reference.file).is_file():
+                continue
+            # The file's own defaults count, not this installation's values; a password has none.
+            values = {v.name: "unset" for v in variables.get(entry.plugin or "", ()) if v.kind == "password"}
+            if reference.file not in rendered:
+                file = self.settings.root / reference.file
+                project = ComposeProject(reference.project, (file,), file.parent, values, self.redact)
+                try:
+                    rendered[reference.file] = project.config()["services"]
+                except LauncherError as error:
+                    yield Problem(severity="error", summary=error.summary, fix=error.fix, service=entry.id)
+                    continue
+            service = rendered[reference.file].get(reference.service)
+            published = {int(port["published"]) for port in (service or {}).get("ports", ()) if port.get("published")}
+            if service is None:
+                missing = f"{entry.id}: {reference.file} has no service {reference.service}"
+                yield Problem(severity="error", summary=missing, fix=f"edit {reference.file}", service=entry.id)
+            elif entry.port is not None and entry.port not in published:
+                differs = f"{entry.id}: port {entry.port} is not what {reference.file} publishes ({sorted(published)})"
+                yield Problem(severity="error", summary=differs, fix=f"edit {reference.file}", service=entry.id)
 
     def _wanted(self, names: Sequence[str], phases: Sequence[str]) -> tuple[str, ...]:
         return self.select(names, phases or (() if names else ("all",)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +55,8 @@ class Observer:
         """The status of each service, in the order asked for."""
         if len(services) < 2:
             return tuple(self.status(service, view) for service in services)
+        from concurrent.futures import ThreadPoolExecutor
+
         # Side by side, so that the slowest owner and not the sum of all decides how long a reading takes.
         with ThreadPoolExecutor(max_workers=min(len(services), SIDE_BY_SIDE)) as pool:
             return tuple(pool.map(lambda service: self.status(service, view), services))
@@ -84,14 +85,19 @@ class Observer:
         found = view.compose_service(entry.compose.project, entry.compose.service)
         return found or view.labelled({SERVICE: entry.compose.service, MODE: "manual"})
 
-    def _without_owner(self, entry: ManifestEntry, view: EngineView) -> ServiceStatus:
-        if entry.plugin is None:
-            return self._unmanaged(entry)
-        plugin = self.plugins.found.get(entry.plugin)
+    def why_without_owner(self, entry: ManifestEntry) -> str:
+        """Why the plugin that an entry names cannot be asked about it."""
+        plugin = self.plugins.found.get(entry.plugin or "")
         clash = next((p.summary for p in self.plugins.problems if p.service == entry.id), None)
         reason = clash or f"its plugin {entry.plugin} is {'not installed' if plugin is None else plugin.state}"
         if plugin is not None and plugin.reason and not clash:
             reason += f": {plugin.reason}"
+        return reason
+
+    def _without_owner(self, entry: ManifestEntry, view: EngineView) -> ServiceStatus:
+        if entry.plugin is None:
+            return self._unmanaged(entry)
+        reason = self.why_without_owner(entry)
         with contextlib.suppress(EngineUnavailable):
             container = self.container(entry, view)
             if container is not None:

@@ -13,7 +13,7 @@ from typing import Any
 from service_launcher import planner
 from service_launcher.context import CallContext, Listener
 from service_launcher.engine import Changes, Engine, EngineView
-from service_launcher.errors import Interrupted, LauncherError, PluginFailed
+from service_launcher.errors import ConfigurationError, Interrupted, LauncherError, PluginFailed
 from service_launcher.events import EventLog
 from service_launcher.models import (
     Action,
@@ -53,6 +53,7 @@ class Operation:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     changed: bool = False
+    _hashes: dict[object, Mapping[str, str]] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _handed_over: dict[str, float] = field(default_factory=dict)
 
@@ -84,6 +85,8 @@ class Operation:
                 self._finish(step.service, "already_ready", step.reason, statuses[step.service])
             elif step.do == "skip":
                 self._finish(step.service, "skipped", step.reason)
+            elif step.do == "refuse":
+                self._finish(step.service, "refused", step.reason)
             else:
                 pending.append(step.service)
         blocked = self.preflight(pending)
@@ -112,10 +115,12 @@ class Operation:
             entry, view = self.observer.graph.entries[service], EngineView(self.engine)
 
             def host(service: str = service, view: EngineView = view) -> CallContext:
-                return self.observer.context(service, view)
+                return self.observer.context(service, view, hashes=self._hashes)
 
             try:
                 found = self.observer.plugins.preflight(entry, self.action, host)
+            except ConfigurationError:
+                raise  # exit code 2: what people wrote is wrong, whichever service it was found through
             except LauncherError as error:
                 found = [Problem(severity="error", summary=error.summary, fix=error.fix, service=service)]
             errors = [p for p in found if p.severity == "error"]
@@ -142,7 +147,9 @@ class Operation:
         statuses = {status.id: status for status in self.observer.statuses(owned, view)}
         ready = [s for s in owned if statuses[s].state is ServiceState.READY]
         states = {service: status.state for service, status in statuses.items()}
-        plan = planner.plan_start(graph, wanted, states, auto_start, self._drift(ready, view), owned)
+        without = [graph.entries[s] for s in graph.with_needs(wanted) if s not in owned and graph.entries[s].plugin]
+        broken = {entry.id: self.observer.why_without_owner(entry) for entry in without}
+        plan = planner.plan_start(graph, wanted, states, auto_start, self._drift(ready, view), owned, broken)
         return plan, statuses
 
     def plan_stop(self, wanted: Sequence[str]) -> Plan:
@@ -207,11 +214,10 @@ class Operation:
 
     def _drift(self, services: Sequence[str], view: EngineView) -> dict[str, str]:
         found: dict[str, str] = {}
-        hashes: dict[object, Mapping[str, str]] = {}  # shared: compose tells all hashes of a project at once
         for service in services:
             entry = self.observer.graph.entries[service]
             try:
-                reason = self.observer.plugins.drift(entry, self.observer.context(service, view, hashes=hashes))
+                reason = self.observer.plugins.drift(entry, self.observer.context(service, view, hashes=self._hashes))
             except LauncherError as error:
                 reason = f"whether it has changed is unknown: {error.summary}"
             if reason:

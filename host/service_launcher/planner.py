@@ -75,17 +75,20 @@ def plan_start(
     auto_start: Mapping[str, AutoStart],
     drift: Mapping[str, str],
     owned: Iterable[str],
+    broken: Mapping[str, str] | None = None,
 ) -> Plan:
     """The steps that make the wanted services ready.
 
     `auto_start` holds the owners' answers where a phase was asked for and is empty for services that were named;
-    `drift` the reason why a running service would be made anew.
+    `drift` the reason why a running service would be made anew; `broken` why a service's plugin cannot be asked.
     """
     owned = set(owned)
     skipped = {s for s in wanted if s in auto_start and not auto_start[s].start}
     steps = []
     for service in graph.with_needs(s for s in wanted if s not in skipped):
-        if service not in owned:
+        if broken and service in broken:
+            steps.append(Step(service=service, do="refuse", reason=broken[service]))
+        elif service not in owned:
             steps.append(Step(service=service, do="skip", reason="no plugin manages it"))
         elif states[service] is ServiceState.READY and service not in drift:
             steps.append(Step(service=service, do="keep", reason="ready, nothing has changed"))

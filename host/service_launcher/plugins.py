@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.metadata
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -332,11 +331,13 @@ def _host_mismatch(distribution: importlib.metadata.Distribution | None) -> str 
 
 def _selection(path: Path) -> Callable[[str], str | None]:
     """Why a plugin is left out, by name, as config/plugins.toml says (`only`, `disabled`)."""
+    if not path.exists():
+        return lambda name: None
+    import tomllib
+
     try:
         with path.open("rb") as file:
             raw = tomllib.load(file)
-    except FileNotFoundError:
-        return lambda name: None
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"config/plugins.toml cannot be read: {error}", "edit config/plugins.toml") from error
     if unknown := raw.keys() - {"only", "disabled"}:

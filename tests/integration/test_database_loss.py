@@ -70,7 +70,7 @@ def test_a_restart_of_the_database_is_never_ready_before_kestra_itself_has_resta
     kestra.await_state("kestra", "ready", 90)
     watcher.end()
     between = [(state, message) for moment, state, message in watcher.seen if lost < moment < back]
-    assert len(between) > 10
+    assert len(between) >= 5
     assert not [message for state, message in between if state == "ready"]
     assert kestra.executions() >= 1
     assert kestra.run_flow() == "SUCCESS"
@@ -87,12 +87,17 @@ def test_a_stopped_database_is_named_as_the_cause_for_as_long_as_it_is_away(
         return status["state"] in ("degraded", "failed") and POSTGRES in status["message"]
 
     wait_for(named, 5, "the database is named as the cause", every=0.2)
+    named_times = 0
     while time.monotonic() - stopped < 180:
         status = kestra.status("kestra")
-        # A start that fails for want of the database, and the pause before the next one, are `starting` at best.
-        assert status["state"] in ("degraded", "failed", "starting"), status
-        assert POSTGRES in status["message"], status
+        if status["state"] == "unknown":  # a busy Engine may be silent for longer than a status waits
+            assert "does not answer" in status["message"], status
+        else:
+            assert status["state"] in ("degraded", "failed"), status
+            assert POSTGRES in status["message"], status
+            named_times += 1
         threading.Event().wait(2)
+    assert named_times > 40
     done = kestra.launcher("start", "kestra")
     assert done.code == 0, done.text
     assert kestra.state("kestra") == "ready"

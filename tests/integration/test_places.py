@@ -63,7 +63,9 @@ def test_a_command_in_a_value_is_never_executed(installation: Installation) -> N
         ({"SKIP_KESTRA_AUTO_START": "maybe"}, "skipped"),
     ],
 )
-def test_the_skip_variables_count_for_a_start_by_phase(installation: Installation, exported: dict[str, str], state: str) -> None:
+def test_the_skip_variables_count_for_a_start_by_phase(
+    installation: Installation, exported: dict[str, str], state: str
+) -> None:
     done = installation.run("scripts/docker/start-stacks.sh", "--phase", "tools", **exported)
     assert done.code == 0, done.text
     assert installation.status("kestra", **exported)["state"] == state

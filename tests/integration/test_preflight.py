@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import CHECKOUT
 from tests.engines import PrivateEngine
 from tests.installations import REAL_KESTRA, Installation
 
@@ -48,7 +53,9 @@ def test_kestras_own_port_is_no_conflict(installation: Installation, engine: Pri
     assert "kestra-orchestrator: ready" in text
 
 
-def test_a_missing_network_is_reported_by_plan_and_made_by_start(installation: Installation, engine: PrivateEngine) -> None:
+def test_a_missing_network_is_reported_by_plan_and_made_by_start(
+    installation: Installation, engine: PrivateEngine
+) -> None:
     code, text = _start(installation)
     assert code == 0, text
     assert "the network tradingsystem_backend is missing; start creates it" in text
@@ -61,6 +68,31 @@ def test_a_storage_that_is_no_folder_is_refused_with_its_variable(installation: 
     assert code == 1
     assert "KESTRA_STORAGE_DIR" in text
     assert "is not a folder" in text
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with 150 MB of room."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_storage_that_cannot_be_written_is_refused(installation: Installation, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    _, text = _start(installation, "kestra", KESTRA_STORAGE_DIR=str(small_disk / "storage"))
+    assert f"{small_disk} (KESTRA_STORAGE_DIR) cannot be written" in text
+
+
+def test_a_disk_that_is_nearly_full_is_refused_with_what_is_left(engine: PrivateEngine, small_disk: Path) -> None:
+    engine.wipe()
+    installation = Installation.copied(CHECKOUT, small_disk / "root", engine, kestra="local/kestra-rehearsal:1")
+    code, text = _start(installation)
+    assert code == 3, text
+    assert re.search(r"only 1\d\d MB are free for this installation", text)
+    assert engine.docker("ps", "-aq") == ""
 
 
 def test_a_relative_storage_folder_is_refused(installation: Installation) -> None:
@@ -78,7 +110,9 @@ def test_a_missing_local_image_is_a_failure_that_names_it_and_kestra_is_not_repl
 
 
 @pytest.mark.parametrize("command", [["status"], ["start"], ["stop"], ["restart"], ["plan"]])
-def test_a_silent_engine_ends_every_command_with_5_in_under_5_seconds(installation: Installation, command: list[str]) -> None:
+def test_a_silent_engine_ends_every_command_with_5_in_under_5_seconds(
+    installation: Installation, command: list[str]
+) -> None:
     installation.shell["DOCKER_HOST"] = "unix:///run/no-such-engine.sock"
     done = installation.launcher(*command)
     assert done.code == 5, done.text

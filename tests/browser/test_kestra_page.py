@@ -1,0 +1,57 @@
+"""Kestra's own page in a real Chromium: whoever has the password that the launcher injected can sign in there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.installations import REAL_KESTRA, USERNAME, Installation
+
+pytestmark = [pytest.mark.kestra, pytest.mark.browser]
+
+# The browser's own errands would be refused by the network and fill the log.
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+LOAD_MILLISECONDS = 60_000
+EVERY_CHARACTER = "Bb2\"'$#:{}\\%é"
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        page = browser.new_page()
+        page.set_default_timeout(LOAD_MILLISECONDS)
+        yield page
+        browser.close()
+
+
+@pytest.mark.parametrize(
+    "password", [EVERY_CHARACTER, (EVERY_CHARACTER * 20)[:200]], ids=["every character", "200 characters"]
+)
+def test_signing_in_with_a_hard_password_lists_the_flows(copied, page: Page, password: str) -> None:
+    installation: Installation = copied(kestra=REAL_KESTRA)
+    done = installation.launcher("start", KESTRA_BASICAUTH_PASSWORD=password)
+    assert done.code == 0, done.text
+    installation.api("POST", "/api/v1/main/flows", b"id: hello\nnamespace: tests.page\ntasks:\n"
+                     b"  - {id: say, type: io.kestra.plugin.core.log.Log, message: hello}\n",
+                     credentials=(USERNAME, password))  # fmt: skip
+
+    address = done.out.split("Kestra Orchestrator: ")[1].split()[0]
+    page.goto(address)
+    page.wait_for_url("**/login**")
+    page.locator("#input-username").fill(USERNAME)
+    page.locator("#input-password").fill(password + "wrong")
+    page.get_by_role("button", name="Login").click()
+    expect(page).to_have_url(re.compile("login"))
+
+    page.locator("#input-password").fill(password)
+    page.get_by_role("button", name="Login").click()
+    page.wait_for_url(lambda url: "login" not in url)
+    page.goto(f"{address}/ui/main/flows")
+    expect(page.get_by_role("link", name="hello").first).to_be_visible(timeout=LOAD_MILLISECONDS)
