@@ -42,6 +42,8 @@ def problems(host: Host) -> list[Problem]:
         found.append(
             _refused(USERNAME, "is no e-mail address with a dot after the @; Kestra would start without a login")
         )
+    elif "${" in username:
+        found.append(_refused(USERNAME, "contains ${, which Kestra would resolve as a placeholder"))
     for name in (DATABASE_NAME, DATABASE_USER):
         # Anything else would have to be quoted in SQL, and tools that do not quote it print whole statements.
         if not _IDENTIFIER.fullmatch(host.environment.get(name) or "kestra"):

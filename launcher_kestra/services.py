@@ -60,7 +60,8 @@ class ToolsService(ComposeService):
     def compose(self, host: Host, **more: str) -> Compose:
         """The service in compose; PostgreSQL 18 and newer keep their data one folder higher."""
         image = host.environment.get("KESTRA_POSTGRES_IMAGE", "postgres:17")
-        major = re.search(r":v?(\d+)", image)
+        # Neither the port of a registry nor a digest is a version.
+        major = re.search(r":v?(\d+)", image.rpartition("/")[2].partition("@")[0])
         if major and int(major[1]) >= 18 and not host.environment.get(DATA_TARGET):
             more = {DATA_TARGET: "/var/lib/postgresql"} | more
         return super().compose(host, **more)

@@ -18,10 +18,17 @@ FILES = ("config/.env.defaults", ".env.shared", ".env", ".env.local")
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BARE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
-_QUOTED = re.compile(r"'[^'\\\n]*'")
-_SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|PRIVATE_KEY|ENCRYPTION_KEY|CREDENTIAL", re.IGNORECASE)
+#: Not even quotes keep python-dotenv from filling in `${NAME}`, and from reading a carriage return as a newline.
+_QUOTED = re.compile(r"'(?:[^'\\\n\r\0$\ud800-\udfff]|\$(?!\{))*'")
+_SECRET_NAME = re.compile(
+    r"PASSWO?R?D|PASSPHRASE|_PASS$|SECRET|TOKEN|API_?KEY|(PRIVATE|ACCESS|ENCRYPTION)_KEY|CREDENTIAL", re.IGNORECASE
+)
 #: Names that would steer docker, the dynamic linker or an interpreter instead of the services.
-_CONTROL = re.compile(r"(COMPOSE_|DOCKER_|LD_|PYTHON|BASH_ENV$|ENV$|IFS$|PATH$|HOME$|SHELL)")
+_CONTROL = re.compile(
+    r"(COMPOSE_|DOCKER_|LD_|PYTHON|BASH|ENV$|IFS$|PATH$|HOME$|SHELL"
+    # bash keeps these for itself, so that it would see another value than compose
+    r"|(_|E?UID|PPID|GROUPS|S?RANDOM|SECONDS|EPOCH(SECONDS|REALTIME)|LINENO|SHLVL|DIRSTACK|FUNCNAME|HISTCMD)$)"
+)
 
 
 def is_secret(name: str) -> bool:
@@ -91,6 +98,9 @@ def parse(text: str, name: str) -> dict[str, str]:
         raise refuse(1, None, "the file begins with a byte order mark")
     found: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), start=1):
+        if "\r" in line:
+            name_of = line.partition("=")[0]
+            raise refuse(number, name_of if _KEY.fullmatch(name_of) else None, "the line holds a carriage return")
         bare = line.strip(" \t")
         if not bare or bare.startswith("#"):
             continue
@@ -101,8 +111,6 @@ def parse(text: str, name: str) -> dict[str, str]:
             raise refuse(number, key, "this name steers docker or the system and is not accepted in a file")
         if key in found:
             raise refuse(number, key, "defined twice")
-        if raw.endswith("\r"):
-            raise refuse(number, key, "the line ends with a carriage return")
         if not (_BARE.fullmatch(raw) or _QUOTED.fullmatch(raw)):
             raise refuse(number, key, "the value needs single quotes, or holds a character no quoting makes safe")
         binding = next(iter(parse_stream(StringIO(line))))
@@ -160,7 +168,10 @@ def add_absent(path: Path, wanted: Mapping[str, tuple[str, str]], header: str = 
         lines.append((f"# {comment}\n" if comment else "") + f"{name}={quote(name, value)}\n")
     text = "".join(lines)
     parse(text, path.name)
-    _replace(path, text)
+    try:
+        _replace(path, text)
+    except OSError as error:
+        raise EnvFileError(f"{path.name} cannot be written: {error.strerror}", f"df -h {path.parent}") from error
     return list(missing)
 
 
@@ -171,7 +182,7 @@ def quote(name: str, value: str) -> str:
     if _QUOTED.fullmatch(f"'{value}'"):
         return f"'{value}'"
     raise EnvFileError(
-        f"{name}: a value with a quote, backslash or newline has no safe form in a file",
+        f"{name}: a value with a quote, a backslash, ${{ or a line's end has no safe form in a file",
         f"export {name} in the environment of the launcher",
     )
 
@@ -181,6 +192,8 @@ def _replace(path: Path, text: str) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if path.exists():  # whose file it was, also after `sudo launcher init`
+                os.fchown(descriptor, path.stat().st_uid, path.stat().st_gid)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -49,7 +49,9 @@ class ManifestError(ConfigurationError):
 
 
 class UnknownService(ConfigurationError):
-    """A name is neither the id nor an alias of a service."""
+    """A name is neither the id nor an alias of a service; `services` are those that depend on it."""
+
+    services: frozenset[str] = frozenset()
 
 
 class UnknownPhase(ConfigurationError):
@@ -57,7 +59,9 @@ class UnknownPhase(ConfigurationError):
 
 
 class DependencyCycle(ConfigurationError):
-    """Services wait for one another in a circle."""
+    """Services wait for one another in a circle; `services` are those in it."""
+
+    services: frozenset[str] = frozenset()
 
 
 class PreflightRefused(LauncherError):

@@ -14,7 +14,7 @@ from service_launcher.compose import ComposeProject
 from service_launcher.context import CallContext, Listener
 from service_launcher.engine import Engine, EngineView
 from service_launcher.envfile import Environment
-from service_launcher.errors import EngineUnavailable, LauncherError
+from service_launcher.errors import DependencyCycle, EngineUnavailable, LauncherError, UnknownService
 from service_launcher.events import EventLog
 from service_launcher.models import Action, ManifestEntry, OperationReport, Plan, Problem, Progress, ServiceStatus
 from service_launcher.observation import Observer
@@ -59,7 +59,7 @@ class Launcher:
         self.plugins = plugins
         listed = manifest.read(settings.manifest).services if settings.manifest.exists() else ()
         # A plugin's own entry stands before the file's; `launcher manifest check` tells where they differ.
-        self.graph = Graph(({entry.id: entry for entry in listed} | plugins.entries).values())
+        self.graph = _graph(listed, plugins)
         self.redact = Redactor(environment.secret_values())
         self._engine = engine
         self._events = events
@@ -289,6 +289,19 @@ class Launcher:
             except EngineUnavailable as error:
                 done.append(f"network {name}: not created, because {error.summary}")
         return done
+
+
+def _graph(listed: Iterable[ManifestEntry], plugins: Plugins) -> Graph:
+    """The graph of all services, without plugins' entries that do not fit; the manifest's own faults are raised."""
+    by_hand = {entry.id: entry for entry in listed}
+    while True:
+        try:
+            return Graph((by_hand | plugins.entries).values())
+        except (UnknownService, DependencyCycle) as error:
+            if error.services.isdisjoint(plugins.entries):
+                raise
+            for service in error.services & plugins.entries.keys():
+                plugins.withdraw(service, error.summary)
 
 
 def _password() -> str:

@@ -31,7 +31,7 @@ def hold(folder: Path, name: str, actor: str, action: str) -> Iterator[Path]:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise Busy(_held_by(name, descriptor), "wait for it to end, then try again") from error
         yield path
     finally:

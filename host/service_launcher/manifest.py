@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from service_launcher.errors import ManifestError
 from service_launcher.models import ManifestEntry, Problem, Record
@@ -21,6 +22,8 @@ Json = dict[str, Any]
 
 class Manifest(Record):
     """The file as a whole: every service of the installation, whoever manages it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     version: int = Field(ge=1, le=1)
     services: tuple[ManifestEntry, ...]
@@ -55,9 +58,11 @@ def drift(path: Path, entries: Iterable[ManifestEntry], root: Path) -> list[Prob
             problem(
                 entry.id, f"{entry.id} is supplied by a plugin and missing in {path.name}", "launcher manifest sync"
             )
-        elif _fields(written[entry.id]) != _fields(entry) | _unknown(written[entry.id], entry):
-            ours, theirs = _fields(entry), _fields(written[entry.id])
-            differing = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
+            continue
+        ours, theirs = _fields(entry), _fields(written[entry.id])
+        # What a plugin leaves open is for people to fill in.
+        differing = sorted(k for k in ours if k not in theirs or ours[k] != theirs[k])
+        if differing:
             problem(entry.id, f"{entry.id} differs from its plugin in {', '.join(differing)}", "launcher manifest sync")
     for entry in manifest.services:
         if not (root / entry.path).exists():
@@ -122,8 +127,11 @@ def _document(path: Path) -> Json:
     def no_constant(name: str) -> Any:
         raise ManifestError(f"{path.name}: {name} is not JSON", f"edit {path}")
 
+    def finite(text: str) -> float:
+        return float(text) if math.isfinite(float(text)) else no_constant(text)
+
     try:
-        raw = json.loads(data, object_pairs_hook=unique, parse_constant=no_constant)
+        raw = json.loads(data, object_pairs_hook=unique, parse_constant=no_constant, parse_float=finite)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ManifestError(f"{path.name}: {where}: {error.msg}", f"edit {path}") from error
@@ -148,9 +156,3 @@ def _place(raw: Json, location: tuple[int | str, ...]) -> str:
 
 def _fields(entry: ManifestEntry) -> Json:
     return entry.model_dump(mode="json", exclude_unset=True)
-
-
-def _unknown(written: ManifestEntry, supplied: ManifestEntry) -> Json:
-    """Fields that people added to an entry and its plugin knows nothing of: they are kept, not drift."""
-    fields, known = _fields(written), ManifestEntry.model_fields
-    return {k: v for k, v in fields.items() if k not in known and k not in _fields(supplied)}

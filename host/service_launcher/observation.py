@@ -69,7 +69,7 @@ class Observer:
         try:
             status = self.plugins.status(entry, self.context(service, view))
         except LauncherError as error:
-            return _unknown(entry, error.summary)
+            return _unknown(entry, self.redact(error.summary))
         if status.state is ServiceState.STOPPED and entry.stack:
             with contextlib.suppress(PluginFailed):  # a plugin that cannot say so does not skip
                 answer = self.plugins.auto_start(entry, self.environment)

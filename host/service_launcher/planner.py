@@ -14,15 +14,27 @@ class Graph:
 
     def __init__(self, entries: Iterable[ManifestEntry]) -> None:
         self.entries = {entry.id: entry for entry in entries}
-        self._names = {name: e.id for e in self.entries.values() for name in (*e.aliases, e.id)}
-        self._needs = {
-            e.id: tuple(self.resolve(d, f"{e.id} depends on ") for d in e.depends_on) for e in self.entries.values()
-        }
+        aliases = {alias: e.id for e in self.entries.values() for alias in e.aliases}
+        self._names = aliases | {service: service for service in self.entries}  # an id is nobody else's alias
+        self._needs = {e.id: self._resolved_needs(e) for e in self.entries.values()}
+        self._dependants: dict[str, list[str]] = {service: [] for service in self.entries}
+        for service, needed in self._needs.items():
+            for need in needed:
+                self._dependants[need].append(service)
         try:
             self.order = tuple(TopologicalSorter(self._needs).static_order())
         except CycleError as error:
             circle = " → ".join(reversed(error.args[1]))
-            raise DependencyCycle(f"services wait for one another: {circle}", "remove one depends_on") from error
+            refused = DependencyCycle(f"services wait for one another: {circle}", "remove one depends_on")
+            refused.services = frozenset(error.args[1])
+            raise refused from error
+
+    def _resolved_needs(self, entry: ManifestEntry) -> tuple[str, ...]:
+        try:
+            return tuple(self.resolve(name, f"{entry.id} depends on ") for name in entry.depends_on)
+        except UnknownService as error:
+            error.services = frozenset({entry.id})
+            raise
 
     def resolve(self, name: str, context: str = "") -> str:
         """The id that a name or alias means. Raises UnknownService."""
@@ -56,7 +68,7 @@ class Graph:
 
     def with_dependants(self, services: Iterable[str]) -> tuple[str, ...]:
         """The services and everything above them, in starting order."""
-        return self._closure(services, {i: [d for d, n in self._needs.items() if i in n] for i in self.entries})
+        return self._closure(services, self._dependants)
 
     def _closure(self, services: Iterable[str], edges: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
         found, waiting = set(), list(services)
@@ -103,13 +115,14 @@ def plan_stop(graph: Graph, wanted: Iterable[str], states: Mapping[str, ServiceS
     """The steps that stop the wanted services and whatever depends on them, dependants first."""
     owned, wanted = set(owned), set(wanted)
     steps = []
-    for service in reversed(graph.with_dependants(wanted)):
+    stopped = graph.with_dependants(wanted)
+    for service in reversed(stopped):
         if service not in owned:
             steps.append(Step(service=service, do="skip", reason="no plugin manages it"))
         elif states[service] in (ServiceState.STOPPED, ServiceState.SKIPPED):
             steps.append(Step(service=service, do="keep", reason="it is stopped"))
         else:
-            below = [n for n in graph.needs(service) if n in graph.with_dependants(wanted)]
+            below = [n for n in graph.needs(service) if n in stopped]
             why = "asked for" if service in wanted else f"it depends on {', '.join(below)}"
             steps.append(Step(service=service, do="stop", reason=why))
     return Plan(action="stop", steps=tuple(steps))

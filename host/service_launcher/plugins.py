@@ -8,6 +8,7 @@ public interface is used.
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -165,6 +166,21 @@ class Plugins:
         """Whether the owner of a service answers a hook at all."""
         return service in self.owners and hook in self.found[self.owners[service]].hooks
 
+    def withdraw(self, service: str, reason: str) -> None:
+        """Take back an entry that does not fit the others, and say so."""
+        name = self.owners.pop(service)
+        del self.entries[service]
+        self.found[name].services.remove(service)
+        self.problems.append(
+            Problem(
+                severity="error",
+                summary=f"plugin {name}: {service} cannot be used: {reason}",
+                fix=f"mend or disable {name} (config/plugins.toml)",
+                service=service,
+                raised_by=name,
+            )
+        )
+
     # Private: loading.
 
     def _load(self, entry_point: importlib.metadata.EntryPoint, refusal: str | None) -> None:
@@ -196,7 +212,7 @@ class Plugins:
             # Older pluggy leaves a plugin half registered when a signature is wrong.
             if self._manager.has_plugin(plugin.name):
                 self._manager.unregister(name=plugin.name)
-            plugin.state, plugin.reason = "failed", str(error).splitlines()[0]
+            plugin.state, plugin.reason = "failed", _why(error)
             return
         plugin.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(module) or ()))
 
@@ -293,8 +309,9 @@ def guarded(plugin: str, hook: str, call: Callable[[], T], extra_seconds: float 
 
     thread = threading.Thread(target=run, daemon=True, name=f"{plugin}.{hook}")
     began = time.monotonic()
-    thread.start()
-    thread.join(seconds)
+    with _aside:
+        thread.start()
+        thread.join(seconds)
     fix = f"launcher plugins list; mend or disable {plugin} (config/plugins.toml)"
     if thread.is_alive():
         raise PluginFailed(f"plugin {plugin} did not return from {hook} within {time.monotonic() - began:.1f} s", fix)
@@ -302,8 +319,45 @@ def guarded(plugin: str, hook: str, call: Callable[[], T], extra_seconds: float 
         failure = failures[0]
         if isinstance(failure, LauncherError) and hook != "load":
             raise failure
-        raise PluginFailed(f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {failure}", fix) from failure
+        raise PluginFailed(
+            f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {_words(failure)}", fix
+        ) from failure
     return results[0]
+
+
+def _words(failure: BaseException) -> str:
+    try:
+        return str(failure)
+    except Exception:  # noqa: BLE001 - foreign code again
+        return "it cannot be shown"
+
+
+def _why(error: Exception) -> str:
+    """The reason in one line; pluggy's own stands in the last of its lines."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return f"{lines[0]}: {lines[-1]}" if isinstance(error, pluggy.PluginValidationError) and lines[1:] else lines[0]
+
+
+class _Aside:
+    """While foreign code runs, what it prints goes to stderr: stdout is for results, which programs read."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._stdout = threading.Lock(), 0, sys.stdout
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._stdout, sys.stdout = sys.stdout, sys.stderr
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                sys.stdout = self._stdout
+
+
+_aside = _Aside()
 
 
 def _consumed(result: object) -> object:
@@ -342,6 +396,9 @@ def _selection(path: Path) -> Callable[[str], str | None]:
         raise ConfigurationError(f"config/plugins.toml cannot be read: {error}", "edit config/plugins.toml") from error
     if unknown := raw.keys() - {"only", "disabled"}:
         raise ConfigurationError(f"config/plugins.toml: unknown key {sorted(unknown)[0]!r}", "use only and disabled")
+    for key, names in raw.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ConfigurationError(f"config/plugins.toml: {key} is no list of names", f'write {key} = ["name"]')
     only, disabled = raw.get("only"), raw.get("disabled", [])
 
     def refusal(name: str) -> str | None:

@@ -29,9 +29,11 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """The text with secrets masked and control characters shown as escapes."""
-        if self._pattern is not None:
-            text = self._pattern.sub(MASK, text)
-        return printable(text)
+        # Twice: a secret may hold what looks like a colour code, and a colour code may stand in a secret.
+        return printable(self._masked(_ANSI.sub("", self._masked(text))))
+
+    def _masked(self, text: str) -> str:
+        return self._pattern.sub(MASK, text) if self._pattern is not None else text
 
 
 def printable(text: str) -> str:

@@ -1,0 +1,286 @@
+"""A pack of broken plugins: each is written as an installed distribution, the way another team would ship it.
+
+`write(kind, folder)` makes a module and its `dist-info` in a folder; with the folder on PYTHONPATH the launcher finds
+the plugin by its entry point. Every plugin that gets so far owns the service `broken-service`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVICE = "broken-service"
+
+#: Leaves a file behind when the module is imported, so that tests can tell.
+_MARK = "import pathlib\npathlib.Path(__file__).with_suffix('.imported').touch()\n"
+
+_IMPORTS = """\
+from threading import Event as Never
+
+from service_launcher import AutoStart, ManifestEntry, Problem, ServiceState, ServiceStatus, hookimpl
+"""
+
+_ENTRIES = """
+@hookimpl
+def launcher_manifest_entries():
+    return [ManifestEntry(id="broken-service", type="tools", path=".", start="true", stack="tools", start_seconds=1)]
+"""
+
+_STATUS = """
+@hookimpl
+def launcher_status(entry):
+    return ServiceStatus(id=entry.id, state=ServiceState.READY, message="running")
+"""
+
+_WHOLE = _IMPORTS + _ENTRIES + _STATUS
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to be broken: what is wrong, and what `launcher plugins list` must say.
+
+    `state` is the plugin's state there, `expected` a part of the line or problem that names it. `answers` is what
+    the service's status must say in the words of `launcher status`; None where the plugin answers truly, empty where
+    the host may leave the service out.
+    """
+
+    about: str
+    source: str
+    expected: str
+    state: str = "active"
+    answers: str | None = None
+    requires: tuple[str, ...] = ("service-launcher>=0.1",)
+    distributions: int = 1
+
+
+KINDS: dict[str, Kind] = {
+    "sound": Kind(
+        about="Nothing is wrong with it: the measure for all others.",
+        source=_WHOLE,
+        expected=SERVICE,
+    ),
+    "import_error": Kind(
+        about="Importing it raises.",
+        source=_MARK + "raise RuntimeError('half a file')",
+        expected="RuntimeError: half a file",
+        state="failed",
+        answers="half a file",
+    ),
+    "missing_dependency": Kind(
+        about="It needs a library that is not installed.",
+        source="import a_library_that_nobody_has",
+        expected="No module named 'a_library_that_nobody_has'",
+        state="failed",
+        answers="a_library_that_nobody_has",
+    ),
+    "syntax_error": Kind(
+        about="It is no Python.",
+        source="def launcher_status(:\n",
+        expected="SyntaxError",
+        state="failed",
+        answers="SyntaxError",
+    ),
+    "system_exit_on_import": Kind(
+        about="Importing it tries to end the launcher, as a script without a main guard does.",
+        source="import sys\nsys.exit('bye')",
+        expected="SystemExit: bye",
+        state="failed",
+        answers="SystemExit",
+    ),
+    "wrong_signature": Kind(
+        about="A hook asks for an argument that the contract does not have.",
+        source=_IMPORTS + _ENTRIES + "\n@hookimpl\ndef launcher_status(entry, hots):\n    return None\n",
+        expected="hots",
+        state="failed",
+        answers="is failed",
+    ),
+    "unknown_hook": Kind(
+        about="A hook's name has a typing error; without a check it would never be called.",
+        source=_WHOLE + "\n@hookimpl\ndef launcher_stauts(entry):\n    return None\n",
+        expected="unknown hook launcher_stauts",
+        state="failed",
+        answers="launcher_stauts",
+    ),
+    "incompatible_host": Kind(
+        about="Its metadata asks for a later host.",
+        source=_MARK + _WHOLE,
+        expected="it needs service-launcher >=2",
+        state="incompatible",
+        answers="is incompatible",
+        requires=("service-launcher>=2",),
+    ),
+    "unreadable_requirement": Kind(
+        about="Its metadata says something about the host that is no requirement.",
+        source=_WHOLE,
+        expected="cannot be read",
+        state="incompatible",
+        answers="is incompatible",
+        requires=("service-launcher => one",),
+    ),
+    "claims_existing_id": Kind(
+        about="It supplies an entry for a service of another plugin.",
+        source=_WHOLE.replace("broken-service", "kestra-orchestrator"),
+        expected="both claim the service kestra-orchestrator",
+        answers="its plugin claims_existing_id",
+    ),
+    "two_entry_points_of_one_name": Kind(
+        about="Two distributions have an entry point of the same name.",
+        source=_WHOLE,
+        expected="two entry points are named two_entry_points_of_one_name",
+        state="failed",
+        answers="is failed",
+        distributions=2,
+    ),
+    "prints_on_import": Kind(
+        about="It greets its users on standard output when it is imported and in every hook.",
+        source="print('hello from a plugin')\n"
+        + _WHOLE.replace("    return", "    print('and from a hook')\n    return"),
+        expected=SERVICE,
+    ),
+    "half_consumed_generator": Kind(
+        about="Its entries are a generator that yields one and then raises.",
+        source=_WHOLE.replace("    return [", "    yield (").replace("=1)]", "=1))\n    raise OSError('torn off')"),
+        expected="failed in launcher_manifest_entries: OSError: torn off",
+        state="failed",
+        answers="OSError: torn off",
+    ),
+    "wrong_entries": Kind(
+        about="Its entries are dicts that miss fields.",
+        source=_IMPORTS + "\n@hookimpl\ndef launcher_manifest_entries():\n    return [{'id': 'broken-service'}]\n",
+        expected="answered nonsense in launcher_manifest_entries: 0.type: Field required",
+        state="failed",
+        answers="0.type: Field required",
+    ),
+    "one_entry_not_a_list": Kind(
+        about="It returns its only entry instead of a list.",
+        source=_WHOLE.replace("return [", "return (").replace("=1)]", "=1))"),
+        expected="answered nonsense in launcher_manifest_entries",
+        state="failed",
+        answers="launcher_manifest_entries",
+    ),
+    "unknown_dependency": Kind(
+        about="Its service needs one that nobody has.",
+        source=_WHOLE.replace("start_seconds=1", "depends_on=('nobody-has-it',)"),
+        expected="nobody-has-it",
+        answers="",
+    ),
+    "dependency_on_itself": Kind(
+        about="Its service needs itself.",
+        source=_WHOLE.replace("start_seconds=1", "depends_on=('broken-service',)"),
+        expected=SERVICE,
+        answers="",
+    ),
+    "takes_a_name": Kind(
+        about="Its service has the id of another plugin's service as an alias.",
+        source=_WHOLE.replace("start_seconds=1", "aliases=('kestra-postgres',)"),
+        expected=SERVICE,
+    ),
+    "wrong_status": Kind(
+        about="Its status is a string.",
+        source=_IMPORTS + _ENTRIES + "\n@hookimpl\ndef launcher_status(entry):\n    return 'ready'\n",
+        expected=SERVICE,
+        answers="plugin wrong_status answered nonsense in launcher_status",
+    ),
+    "status_of_another": Kind(
+        about="Its status is that of another service.",
+        source=_WHOLE.replace("id=entry.id", "id='kestra-postgres'"),
+        expected=SERVICE,
+        answers="plugin status_of_another gave no status for broken-service",
+    ),
+    "no_status": Kind(
+        about="It has a service and cannot say how it is.",
+        source=_IMPORTS + _ENTRIES,
+        expected=SERVICE,
+        answers="plugin no_status gave no status for broken-service",
+    ),
+    "system_exit_in_hook": Kind(
+        about="A hook tries to end the launcher.",
+        source=_WHOLE.replace("    return ServiceStatus", "    raise SystemExit(3)\n    return ServiceStatus"),
+        expected=SERVICE,
+        answers="plugin system_exit_in_hook failed in launcher_status: SystemExit: 3",
+    ),
+    "unprintable_exception": Kind(
+        about="It raises an exception that cannot be turned into text.",
+        source=_WHOLE.replace("    return ServiceStatus", "    raise Mute\n    return ServiceStatus")
+        + "\nclass Mute(Exception):\n    def __str__(self):\n        raise ValueError('mute')\n",
+        expected=SERVICE,
+        answers="plugin unprintable_exception failed in launcher_status: Mute",
+    ),
+    "hangs_in_status": Kind(
+        about="Its status never comes.",
+        source=_WHOLE.replace("    return ServiceStatus", "    Never().wait()\n    return ServiceStatus"),
+        expected=SERVICE,
+        answers="plugin hangs_in_status did not return from launcher_status",
+    ),
+    "tells_a_secret": Kind(
+        about="It puts a password into its exceptions, as database drivers do.",
+        source=_IMPORTS
+        + _ENTRIES
+        + """
+@hookimpl
+def launcher_status(entry, host):
+    password = host.environment.secret("SOME_PASSWORD").get_secret_value()
+    raise ConnectionError(f"cannot reach tcp://user:{password}@database\\x1b[2J")
+""",
+        expected=SERVICE,
+        answers="plugin tells_a_secret failed in launcher_status: ConnectionError: cannot reach tcp://user:",
+    ),
+    "raises_in_start": Kind(
+        about="Its start raises.",
+        source=_WHOLE + "\n@hookimpl\ndef launcher_start(entry):\n    raise RuntimeError('no fuel')\n",
+        expected=SERVICE,
+    ),
+    "hangs_in_start": Kind(
+        about="Its start never returns.",
+        source=_WHOLE + "\n@hookimpl\ndef launcher_start(entry):\n    Never().wait()\n",
+        expected=SERVICE,
+    ),
+    "hangs_on_import": Kind(
+        about="Importing it never ends.",
+        source="from threading import Event\nEvent().wait()",
+        expected="did not return from load",
+        state="failed",
+    ),
+    "raises_in_foreign_preflight": Kind(
+        about="It fails when it is asked about the services of others.",
+        source=_WHOLE
+        + """
+@hookimpl
+def launcher_preflight(entry):
+    if entry.id != "broken-service":
+        raise LookupError(entry.id)
+    return []
+""",
+        expected=SERVICE,
+    ),
+    "raises_in_event": Kind(
+        about="It fails whenever it is told of an event.",
+        source=_WHOLE + "\n@hookimpl\ndef launcher_event(event):\n    raise RuntimeError('do not tell me')\n",
+        expected=SERVICE,
+    ),
+    "raises_in_variables": Kind(
+        about="It fails when it is asked which variables it reads.",
+        source=_WHOLE + "\n@hookimpl\ndef launcher_variables():\n    raise RuntimeError('which ones?')\n",
+        expected=SERVICE,
+    ),
+    "raises_in_commands": Kind(
+        about="It fails when the command line is built.",
+        source=_WHOLE + "\n@hookimpl\ndef launcher_commands():\n    raise RuntimeError('no commands')\n",
+        expected=SERVICE,
+    ),
+}
+
+
+def write(kind: str, folder: Path) -> Path:
+    """Write the plugin of a kind into a folder, as pip would have installed it, and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = KINDS[kind]
+    for number in range(made.distributions):
+        module = f"broken_{kind}" + (f"_{number + 1}" if number else "")
+        info = folder / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (folder / f"{module}.py").write_text(made.source, encoding="utf-8")
+        requires = "".join(f"Requires-Dist: {line}\n" for line in made.requires)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n{requires}")
+        (info / "entry_points.txt").write_text(f"[service_launcher]\n{kind} = {module}\n")
+    return folder

@@ -1,0 +1,186 @@
+"""The real command beside one broken plugin at a time: it is named with the reason, and everything else goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.broken_plugins import pack
+from tests.broken_plugins.pack import KINDS, SERVICE
+
+CHECKOUT = Path(__file__).parents[2]
+LAUNCHER = Path(sys.executable).with_name("launcher")
+SECRET = "Right1Password"
+
+#: One whose import hangs costs each command 20 s: test_guard.py tries it with a shorter deadline.
+TRIED = sorted(KINDS.keys() - {"hangs_on_import"})
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An installation whose manifest lists Kestra, the service of the broken plugin, and one of nobody."""
+    root = tmp_path / "root"
+    (root / "config").mkdir(parents=True)
+    manifest = json.loads((CHECKOUT / "config/services-manifest.json").read_text())
+    nobodys = {"type": "docs", "path": ".", "start": "npm start", "managed": "internal"}
+    manifest["services"].append(nobodys | {"id": "docs-hub"})
+    (root / "config/services-manifest.json").write_text(json.dumps(manifest))
+    (root / ".env").write_text(f"SOME_PASSWORD={SECRET}\n")
+    return root
+
+
+@pytest.fixture
+def beside(tmp_path: Path, root: Path) -> Run:
+    """Runs a command of the real launcher beside the plugin of a kind; the kind's service is in the manifest."""
+
+    def run(kind: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        installed = tmp_path / "installed"
+        if not installed.exists():
+            pack.write(kind, installed)
+            file = root / "config/services-manifest.json"
+            manifest = json.loads(file.read_text())
+            entry = {"id": SERVICE, "type": "tools", "path": ".", "start": "true", "stack": "tools", "plugin": kind}
+            manifest["services"].append(entry)
+            file.write_text(json.dumps(manifest))
+        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(installed)}
+        env |= {"LAUNCHER_ROOT": str(root), "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+        done = subprocess.run([LAUNCHER, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert "Traceback" not in done.stdout + done.stderr
+        assert "this should not have happened" not in done.stderr
+        return done
+
+    return run
+
+
+def answered(done: subprocess.CompletedProcess[str], code: int = 0) -> Any:
+    """The JSON on standard output, which must be there alone, after the exit code was looked at."""
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("kind", TRIED)
+def test_a_broken_plugin_is_listed_with_the_reason_and_kestra_is_active(beside: Run, kind: str) -> None:
+    found = answered(beside(kind, "plugins", "list", "--json"))
+    plugins = {plugin["name"]: plugin for plugin in found["plugins"]}
+    told = [json.dumps(plugins[kind]), *(problem["summary"] for problem in found["problems"])]
+    assert plugins[kind]["state"] == KINDS[kind].state
+    assert plugins["kestra"]["state"] == "active"
+    assert any(KINDS[kind].expected in line for line in told)
+    as_text = beside(kind, "plugins", "list")
+    assert as_text.returncode == 0
+    assert KINDS[kind].expected in as_text.stdout + as_text.stderr
+
+
+@pytest.mark.parametrize("kind", TRIED)
+def test_beside_a_broken_plugin_every_service_is_listed(beside: Run, kind: str) -> None:
+    services = {entry["id"]: entry for entry in answered(beside(kind, "list", "--json"))["services"]}
+    assert set(services) == {"kestra-orchestrator", "kestra-postgres", "docs-hub", SERVICE}
+    assert services["kestra-postgres"]["plugin"] == "kestra"
+    assert services["kestra-orchestrator"]["title"] == "Kestra Orchestrator"
+
+
+@pytest.mark.parametrize("kind", TRIED)
+def test_beside_a_broken_plugin_status_answers_in_time_with_the_reason(beside: Run, kind: str) -> None:
+    began = time.monotonic()
+    done = beside(kind, "status", "--json")
+    assert time.monotonic() - began < 5
+    assert not [text for text in (SECRET, "\x1b", "\\u001b") if text in done.stdout + done.stderr]
+    statuses = {status["id"]: status for status in answered(done, code=5)["services"]}
+    assert statuses["kestra-orchestrator"]["state"] == statuses["kestra-postgres"]["state"] == "unknown"
+    assert "does not answer" in statuses["kestra-postgres"]["message"]
+    assert statuses["docs-hub"]["state"] == "unmanaged"
+    words = KINDS[kind].answers
+    if words:
+        assert statuses[SERVICE]["state"] == "unknown"
+        assert words in statuses[SERVICE]["message"]
+    elif words is None:
+        assert (statuses[SERVICE]["state"], statuses[SERVICE]["message"]) == ("ready", "running")
+
+
+def test_a_service_that_two_plugins_claim_belongs_to_neither(beside: Run) -> None:
+    found = answered(beside("claims_existing_id", "plugins", "list", "--json"))
+    assert {plugin["name"]: plugin["services"] for plugin in found["plugins"]} == {
+        "claims_existing_id": [],
+        "kestra": ["kestra-postgres"],
+    }
+    summary = "plugins claims_existing_id and kestra both claim the service kestra-orchestrator; neither is used for it"
+    assert [problem["summary"] for problem in found["problems"]] == [summary]
+    statuses = answered(beside("claims_existing_id", "status", "kestra", "--json"), code=5)["services"]
+    assert (statuses[0]["state"], statuses[0]["message"]) == ("unknown", summary)
+
+
+def test_a_clash_over_a_service_that_another_needs_stops_no_command(beside: Run, root: Path, tmp_path: Path) -> None:
+    module = pack.write("claims_existing_id", tmp_path / "installed") / "broken_claims_existing_id.py"
+    module.write_text(module.read_text().replace("kestra-orchestrator", "kestra-postgres"))
+    (root / "config/services-manifest.json").unlink()
+    assert "both claim the service kestra-postgres" in beside("claims_existing_id", "plugins", "list").stderr
+
+
+def test_a_name_that_is_an_id_keeps_its_meaning(beside: Run) -> None:
+    statuses = answered(beside("takes_a_name", "status", "kestra-postgres", "--json"), code=5)["services"]
+    assert [status["id"] for status in statuses] == ["kestra-postgres"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ('disabled = ["import_error"]', "disabled in config/plugins.toml"),
+        ('only = ["kestra"]', "not among `only` in config/plugins.toml"),
+        ('only = ["kestra", "import_error"]\ndisabled = ["import_error"]', "disabled in config/plugins.toml"),
+    ],
+)
+def test_a_plugin_that_is_left_out_is_never_imported(
+    beside: Run, root: Path, tmp_path: Path, toml: str, words: str
+) -> None:
+    (root / "config/plugins.toml").write_text(toml)
+    plugins = {p["name"]: p for p in answered(beside("import_error", "plugins", "list", "--json"))["plugins"]}
+    assert (plugins["import_error"]["state"], plugins["import_error"]["reason"]) == ("disabled", words)
+    assert plugins["kestra"]["state"] == "active"
+    assert not (tmp_path / "installed/broken_import_error.imported").exists()
+    (root / "config/plugins.toml").unlink()
+    beside("import_error", "plugins", "list")
+    assert (tmp_path / "installed/broken_import_error.imported").exists()
+
+
+def test_a_plugin_for_another_host_is_never_imported(beside: Run, tmp_path: Path) -> None:
+    beside("incompatible_host", "list")
+    assert not (tmp_path / "installed/broken_incompatible_host.imported").exists()
+
+
+@pytest.mark.parametrize("toml", ["disabled = [", 'allowed = ["kestra"]'])
+def test_a_list_of_plugins_that_cannot_be_read_loads_none(beside: Run, root: Path, tmp_path: Path, toml: str) -> None:
+    (root / "config/plugins.toml").write_text(toml)
+    done = beside("import_error", "list", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "config/plugins.toml" in done.stderr
+    assert not (tmp_path / "installed/broken_import_error.imported").exists()
+
+
+@pytest.mark.parametrize("toml", ["disabled = 1", 'disabled = "kestra"', "only = {kestra = 1}"])
+def test_a_list_of_plugins_that_is_no_list_is_refused(beside: Run, root: Path, toml: str) -> None:
+    (root / "config/plugins.toml").write_text(toml)
+    done = beside("import_error", "list", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "config/plugins.toml" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["import_error", "raises_in_commands"])
+def test_help_is_shown_beside_a_broken_plugin(beside: Run, kind: str) -> None:
+    done = beside(kind, "--help")
+    assert done.returncode == 0
+    assert "plugins" in done.stdout
+
+
+def test_what_a_plugin_reads_is_unknown_and_the_rest_is_shown(beside: Run) -> None:
+    found = answered(beside("raises_in_variables", "config", "--json"))
+    assert "KESTRA_HTTP_PORT" in {variable["name"] for variable in found["variables"]}

@@ -1,0 +1,118 @@
+"""Hooks that only run when something is started or told: each failure stays with its plugin and is told by its name."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_launcher import plugins
+from service_launcher.errors import EngineUnavailable, PluginFailed
+from service_launcher.models import Event, ManifestEntry, Problem
+from service_launcher.plugins import Plugins, guarded
+
+from tests.broken_plugins import pack
+from tests.broken_plugins.pack import SERVICE
+
+HOST: Any = None  # none of these plugins looks at it
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Loads the plugins of some kinds, and none that is installed here."""
+
+    def loaded(*kinds: str) -> Plugins:
+        for kind in kinds:
+            pack.write(kind, tmp_path)
+        monkeypatch.syspath_prepend(tmp_path)
+        found = importlib.metadata.distributions(path=[str(tmp_path)])
+        return Plugins([point for one in found for point in one.entry_points], lambda name: None)
+
+    return loaded
+
+
+def theirs(found: Plugins) -> ManifestEntry:
+    """The entry of the broken service."""
+    return found.entries[SERVICE]
+
+
+def test_a_start_that_raises_fails_by_its_plugins_name(load: Any) -> None:
+    found = load("raises_in_start")
+    with pytest.raises(PluginFailed) as failed:
+        found.start(theirs(found), HOST)
+    assert failed.value.summary == "plugin raises_in_start failed in launcher_start: RuntimeError: no fuel"
+    assert "raises_in_start (config/plugins.toml)" in failed.value.fix
+
+
+def test_a_start_that_hangs_is_given_up_after_its_own_time(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load("hangs_in_start")
+    monkeypatch.setattr(plugins, "DEADLINES", {**plugins.DEADLINES, "launcher_start": 0.1})
+    began = time.monotonic()
+    with pytest.raises(PluginFailed, match=r"plugin hangs_in_start did not return from launcher_start within 1\.1 s"):
+        found.start(theirs(found), HOST)
+    assert 1.0 < time.monotonic() - began < 3
+
+
+def test_an_import_that_hangs_is_given_up(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "DEADLINES", {**plugins.DEADLINES, "load": 0.2})
+    found = load("hangs_on_import", "sound")
+    assert found.found["hangs_on_import"].state == "failed"
+    assert "did not return from load" in found.found["hangs_on_import"].reason
+    assert found.owners == {SERVICE: "sound"}
+
+
+def test_a_failure_about_another_plugins_service_is_a_warning(load: Any) -> None:
+    found = load("raises_in_foreign_preflight")
+    found.entries["other"] = theirs(found).model_copy(update={"id": "other"})
+    found.owners["other"] = "owner"
+    found.found["owner"] = plugins.Plugin("owner", "owner", "1", "owner", hooks=())
+    summary = "plugin raises_in_foreign_preflight failed in launcher_preflight: LookupError: other"
+    told = found.preflight(found.entries["other"], "start", lambda: HOST)
+    assert [(p.severity, p.summary, p.raised_by, p.service) for p in told] == [
+        ("warn", summary, "raises_in_foreign_preflight", "other")
+    ]
+    assert found.preflight(theirs(found), "start", lambda: HOST) == []
+
+
+def test_a_failure_about_the_plugins_own_service_is_an_error(load: Any) -> None:
+    found = load("raises_in_foreign_preflight")
+    own = theirs(found).model_copy(update={"id": "renamed"})
+    found.owners["renamed"] = "raises_in_foreign_preflight"
+    assert [p.severity for p in found.preflight(own, "start", lambda: HOST)] == ["error"]
+
+
+def test_a_listener_that_raises_is_a_warning_and_the_next_is_told(load: Any) -> None:
+    found = load("raises_in_event", "sound")
+    found.tell(Event(what="operation.started", actor="ana"))
+    summary = "plugin raises_in_event failed in launcher_event: RuntimeError: do not tell me"
+    told: list[Problem] = [p for p in found.problems if p.raised_by]
+    assert [(p.severity, p.summary, p.raised_by) for p in told] == [("warn", summary, "raises_in_event")]
+
+
+def test_a_generator_that_breaks_off_supplies_nothing(load: Any) -> None:
+    found = load("half_consumed_generator")
+    assert (found.entries, found.owners) == ({}, {})
+    assert found.found["half_consumed_generator"].state == "failed"
+
+
+@pytest.mark.parametrize(
+    "failure", [ValueError("x"), SystemExit(1), KeyboardInterrupt(), MemoryError(), GeneratorExit()]
+)
+def test_whatever_foreign_code_raises_becomes_one_kind_of_error(failure: BaseException) -> None:
+    def raising() -> None:
+        raise failure
+
+    with pytest.raises(PluginFailed, match=f"plugin theirs failed in launcher_event: {type(failure).__name__}"):
+        guarded("theirs", "launcher_event", raising)
+
+
+def test_what_the_hosts_own_parts_raise_inside_a_hook_passes_through() -> None:
+    def raising() -> None:
+        raise EngineUnavailable("nobody answers")
+
+    with pytest.raises(EngineUnavailable):
+        guarded("theirs", "launcher_status", raising)
+    with pytest.raises(PluginFailed, match="EngineUnavailable: nobody answers"):
+        guarded("theirs", "load", raising)
