@@ -105,6 +105,11 @@ class PrivateEngine:
         volumes = [v for v in self.docker("volume", "ls", "-q").splitlines() if v != "tools-kestra-cds"]
         if volumes:
             self.docker("volume", "rm", *volumes)
+        pulled = self.docker(
+            "image", "ls", "--filter", "reference=127.0.0.1:*/*/*", "--format", "{{.Repository}}:{{.Tag}}"
+        )
+        if pulled:  # else its layers would be here already when a test wants to see them come
+            self.docker("image", "rm", "--force", *pulled.split())
         custom = self.docker("network", "ls", "-q", "--filter", "type=custom").splitlines()
         if custom:
             self.docker("network", "rm", *custom)

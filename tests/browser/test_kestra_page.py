@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.kestra, pytest.mark.browser]
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 LOAD_MILLISECONDS = 60_000
-EVERY_CHARACTER = "Bb2\"'$#:{}\\%é"
+EVERY_CHARACTER = "Bb2\"'$#:{}\\%"
+OUTSIDE_ASCII = "Bb2outsideASCIIé"
 
 
 @pytest.fixture
@@ -29,6 +30,17 @@ def page() -> Iterator[Page]:
         page.set_default_timeout(LOAD_MILLISECONDS)
         yield page
         browser.close()
+
+
+def _sign_in(page: Page, address: str, password: str) -> int:
+    """Fill in the form of Kestra's page; the status of the first call that it makes with these credentials."""
+    page.goto(address)
+    page.wait_for_url("**/login**")
+    page.locator("#input-username").fill(USERNAME)
+    page.locator("#input-password").fill(password)
+    with page.expect_response(re.compile("/api/v1/main/usages/all")) as answer:
+        page.get_by_role("button", name="Login").click()
+    return answer.value.status
 
 
 @pytest.mark.parametrize(
@@ -43,15 +55,20 @@ def test_signing_in_with_a_hard_password_lists_the_flows(copied, page: Page, pas
                      credentials=(USERNAME, password))  # fmt: skip
 
     address = done.out.split("Kestra Orchestrator: ")[1].split()[0]
-    page.goto(address)
-    page.wait_for_url("**/login**")
-    page.locator("#input-username").fill(USERNAME)
-    page.locator("#input-password").fill(password + "wrong")
-    page.get_by_role("button", name="Login").click()
-    expect(page).to_have_url(re.compile("login"))
-
-    page.locator("#input-password").fill(password)
-    page.get_by_role("button", name="Login").click()
+    assert _sign_in(page, address, password + "wrong") == 401
+    assert _sign_in(page, address, password) == 200
     page.wait_for_url(lambda url: "login" not in url)
     page.goto(f"{address}/ui/main/flows")
     expect(page.get_by_role("link", name="hello").first).to_be_visible(timeout=LOAD_MILLISECONDS)
+
+
+def test_a_password_outside_ascii_opens_the_api_but_not_the_page_and_the_launcher_warns_of_it(
+    copied, page: Page
+) -> None:
+    installation: Installation = copied(kestra=REAL_KESTRA)
+    done = installation.launcher("start", KESTRA_BASICAUTH_PASSWORD=OUTSIDE_ASCII)
+    assert done.code == 0, done.text
+    assert "KESTRA_BASICAUTH_PASSWORD has characters outside ASCII" in done.text
+    assert OUTSIDE_ASCII not in done.text
+    assert installation.api("GET", "/api/v1/main/flows/search?size=1", credentials=(USERNAME, OUTSIDE_ASCII))[0] == 200
+    assert _sign_in(page, "http://localhost:8080", OUTSIDE_ASCII) == 401
