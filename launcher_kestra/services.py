@@ -43,7 +43,7 @@ VARIABLES = (
     Variable(name="KESTRA_MEMORY_LIMIT", meaning="memory limit such as 4g; half of it becomes the heap (unset: no limit)"),
     Variable(name="KESTRA_JAVA_OPTS", meaning="more options for the JVM"),
     Variable(name=PRIVILEGES, default="docker", meaning="docker (root and the Docker socket) or hardened (neither)"),
-    Variable(name="LAUNCHER_INSTALLATION_ID", meaning="label of the containers: which installation made them"),
+    Variable(name="LAUNCHER_INSTALLATION_ID", kind="identifier", meaning="label of the containers: which installation made them"),
     Variable(name=SKIP, meaning="1, true, yes, on: a start by phase leaves Kestra out"),
     Variable(name=OLD_SKIP, meaning="older spelling of SKIP_KESTRA_AUTO_START"),
 )  # fmt: skip

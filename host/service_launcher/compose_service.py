@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from service_launcher.engine import Container, Detail
-from service_launcher.errors import ConfigurationError
+from service_launcher.errors import ConfigurationError, LauncherError
 from service_launcher.hookspecs import hookimpl
 from service_launcher.host import Compose, Host
 from service_launcher.models import (
@@ -29,6 +29,8 @@ LOW_DISK_BYTES = 1_000_000_000
 NO_DISK_BYTES = 200_000_000
 SERVICE = "com.tradingsystem.service"
 MODE = "com.tradingsystem.mode"  # on containers that were made without compose, value "manual"
+INSTALLATION = "com.tradingsystem.installation"
+INSTALLATION_ID = "LAUNCHER_INSTALLATION_ID"  # fills that label; `launcher init` makes one up
 REHEARSAL = "com.tradingsystem.rehearsal"
 ORIGIN = "local.origin"  # on images that were built on this machine; the engine copies it to containers
 LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}
@@ -100,6 +102,8 @@ class ComposeService(Record):
         problems = [*self._missing_values(host), *self._disk(host)]
         if not any(p.severity == "error" for p in problems):
             self.compose(host).check()
+        if foreign := self._foreign(host, container):
+            problems.append(Problem(severity="error", summary=foreign, fix="stop it from there"))
         for name in self.published.values():
             problems += self._port(host, name, (more or {}).get(name) or self.value(host, name), container)
         for name in self.folders:
@@ -130,6 +134,8 @@ class ComposeService(Record):
     def stop(self, host: Host) -> None:
         """Stop the service; its container and data stay."""
         container = self.container(host)
+        if foreign := self._foreign(host, container):
+            raise LauncherError(foreign, "stop it from there")
         if container is not None and self.by_hand(container):
             done = host.run(["docker", "stop", "--", container.name], seconds=self.grace_seconds + 30)
             if done.exit_code:
@@ -233,6 +239,15 @@ class ComposeService(Record):
             rehearsal=rehearsal,
             stack=self.stack,
         )
+
+    def _foreign(self, host: Host, container: Container | None) -> str | None:
+        """Whose the container is, when another installation on this machine has made it."""
+        theirs = container.labels.get(INSTALLATION) if container else None
+        ours = host.environment.get(INSTALLATION_ID)
+        if not container or not theirs or not ours or theirs == ours:
+            return None
+        folder = container.labels.get("com.docker.compose.project.working_dir", "an unknown folder")
+        return f"the container {container.name} belongs to another installation ({folder})"
 
     def _missing_values(self, host: Host) -> Iterable[Problem]:
         for variable in self.variables:

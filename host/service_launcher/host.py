@@ -84,7 +84,7 @@ class Host(Protocol):
 
 
 class Installation(Protocol):
-    """What a plugin's click commands get as `ctx.obj`: the verbs of the launcher, and a host with the lock held."""
+    """What a plugin's click commands find as `ctx.obj.launcher`: verbs, and a host with the lock held."""
 
     def host(self, service: str) -> AbstractContextManager[Host]:
         """The host of one service; its compose project is locked inside the block. Raises Busy."""

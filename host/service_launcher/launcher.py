@@ -150,6 +150,8 @@ class Launcher:
                 continue
             if variable.kind == "password":
                 wanted[variable.name] = (_password(), variable.meaning)
+            elif variable.kind == "identifier":
+                wanted[variable.name] = (secrets.token_hex(8), variable.meaning)
             elif variable.initial is not None:
                 wanted[variable.name] = (variable.initial, variable.meaning)
         return [*self.add_variables(wanted), *self._create_networks(networks - {""})]

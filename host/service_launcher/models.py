@@ -130,13 +130,13 @@ class AutoStart(Record):
 class Variable(Record):
     """A variable that a plugin reads: its meaning, its default, and what `launcher init` does about it.
 
-    A `password` without a value is generated, a `network` that is missing is created, and `initial` is written into
-    `.env` so that people see it there.
+    A `password` or `identifier` without a value is generated, a `network` that is missing is created, and `initial`
+    is written into `.env` so that people see it there.
     """
 
     name: str
     meaning: str
-    kind: Literal["text", "password", "network"] = "text"
+    kind: Literal["text", "password", "identifier", "network"] = "text"
     default: str | None = None
     initial: str | None = None
     required: bool = False

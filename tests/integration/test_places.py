@@ -100,6 +100,19 @@ def test_init_makes_an_env_file_that_works_and_changes_nothing_the_second_time(
     assert installation.launcher("start").code == 0
 
 
+def test_another_installation_on_the_same_machine_is_left_alone(copied, engine: PrivateEngine) -> None:
+    first, second = (copied(name, kestra="local/kestra-rehearsal:1") for name in ("first", "second"))
+    for installation in (first, second):
+        assert installation.launcher("init").code == 0
+    assert first.launcher("start").code == 0
+    before = engine.docker("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}")
+    for command in ("start", "stop", "restart"):
+        done = second.launcher(command)
+        assert done.code in (1, 3), done.text
+        assert f"belongs to another installation ({first.root}/tools/compose)" in done.text
+    assert engine.docker("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}") == before
+
+
 def test_known_passwords_are_in_no_file_that_the_launcher_writes(installation: Installation) -> None:
     assert installation.launcher("start").code == 0
     for path in (installation.root / ".launcher").rglob("*"):
