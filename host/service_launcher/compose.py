@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from service_launcher.errors import ComposeFailed, ConfigurationError
 from service_launcher.models import Phase
@@ -76,17 +76,18 @@ class ComposeProject:
         rendered: dict[str, Any] = json.loads(self._read("config", "--format", "json"))
         return rendered
 
-    def up(self, services: Sequence[str], *, seconds: float, pull: Literal["missing", "never"], report: Report) -> None:
-        """Create and start services; does not wait for their health. Raises ComposeFailed.
+    def up(self, services: Sequence[str], *, seconds: float, report: Report) -> None:
+        """Create and start services after what they need in compose. Raises ComposeFailed."""
+        self._up(services, seconds=seconds, report=report, start=True)
 
-        What they depend on is named to compose too, although the launcher has started it already: without it the
-        configuration hash differs, and `docker compose up` by hand would make every container anew.
-        """
+    def create(self, services: Sequence[str], *, seconds: float, report: Report) -> None:
+        """Create the containers of services, or make them anew where they have changed. Raises ComposeFailed."""
+        self._up(services, seconds=seconds, report=report, start=False)
+
+    def start_containers(self, ids: Sequence[str], *, seconds: float) -> None:
+        """Start containers that are there. Raises ComposeFailed."""
         with self._client(seconds) as docker:
-            _follow(
-                docker.compose.up(list(services), detach=True, pull=pull, no_build=True, color=False, stream_logs=True),
-                report,
-            )
+            docker.container.start(list(ids))
 
     def stop(self, services: Sequence[str], *, seconds: float, report: Report) -> None:
         """Stop services and keep their containers. Raises ComposeFailed."""
@@ -98,6 +99,15 @@ class ComposeProject:
         with self._client(READ_SECONDS) as docker:
             if not docker.network.exists(name):
                 docker.network.create(name)
+
+    def _up(self, services: Sequence[str], *, seconds: float, report: Report, start: bool) -> None:
+        # With --no-deps the configuration hash would differ, and `docker compose up` by hand would then make every
+        # container anew. Images are here already: the launcher pulls them, because only its stream has the bytes.
+        with self._client(seconds) as docker:
+            lines = docker.compose.up(
+                list(services), detach=start, start=start, pull="never", no_build=True, color=False, stream_logs=True
+            )
+            _follow(lines, report)
 
     def _read(self, *arguments: str) -> str:
         command = ["docker", "compose", *self._options(), *arguments]

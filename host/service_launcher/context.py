@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
@@ -17,6 +17,8 @@ from service_launcher.errors import ComposeFailed
 from service_launcher.models import ManifestEntry, Phase, Progress
 from service_launcher.prober import Answer
 from service_launcher.redaction import Redactor
+
+T = TypeVar("T")
 
 Listener = Callable[[Progress], None]
 
@@ -35,7 +37,7 @@ class CallContext:
     redactor: Redactor
     listener: Listener
     locks: Mapping[str, Path] = field(default_factory=dict)
-    hashes: dict[object, Mapping[str, str]] = field(default_factory=dict)
+    answers: dict[object, Any] = field(default_factory=dict)
 
     def compose(
         self, project: str, files: Sequence[Path], services: Sequence[str], variables: Mapping[str, str]
@@ -90,11 +92,21 @@ class ComposeServices:
 
     def up(self, *, seconds: float) -> None:
         """Pull what is missing, create and start the services without waiting for their health."""
-        rendered = self.project.config()["services"]
+        rendered = self.config()["services"]
         for service in self.services:
             self._provide_image(rendered[service]["image"], rendered[service].get("pull_policy", "missing"))
         self.context.report("creating")
-        self.project.up(self.services, seconds=seconds, pull="never", report=self.context.report)
+        needed = {name for service in self.services for name in rendered[service].get("depends_on", ())}
+        if not all(self._running(name) for name in needed):
+            # Something that is no service of ours, such as a set-up step, has to be run first: compose's work.
+            self.project.up(self.services, seconds=seconds, report=self.context.report)
+            return
+        # `up` would look at what is needed once more, every half second. The launcher has seen it ready.
+        self.project.create(self.services, seconds=seconds, report=self.context.report)
+        view = EngineView(self.context.engine.engine)
+        made = [view.compose_service(self.project.name, service) for service in self.services]
+        self.context.report("starting")
+        self.project.start_containers([c.id for c in made if c is not None], seconds=seconds)
 
     def stop(self, *, seconds: float) -> None:
         """Stop the services and keep their containers; needs neither the files nor their variables."""
@@ -106,7 +118,7 @@ class ComposeServices:
 
     def changed(self) -> str | None:
         """Why `up` would make a running container anew; None when it would not."""
-        wanted = self._hashes()
+        wanted = self._answer("hashes", self.project.hashes)
         for service in self.services:
             container = self.context.engine.compose_service(self.project.name, service)
             if container is None:
@@ -120,23 +132,28 @@ class ComposeServices:
 
     def check(self) -> None:
         """Raises ConfigurationError where compose refuses the files."""
-        self._hashes()
+        self.config()
 
     def config(self) -> Mapping[str, Any]:
         """The rendered project with its secrets: for a child process, never for showing."""
-        return self.project.config()
+        return self._answer("config", self.project.config)
 
     def create_network(self, name: str) -> None:
         """Create a network where there is none of that name."""
         if not self.context.engine.network_exists(name):
             self.project.create_network(name)
 
-    def _hashes(self) -> Mapping[str, str]:
-        key = (self.project.name, self.project.files, tuple(self.project.values.items()))
-        # One operation asks for several services of a project: one call of compose tells the hashes of all.
-        if key not in self.context.hashes:
-            self.context.hashes[key] = self.project.hashes()
-        return self.context.hashes[key]
+    def _running(self, service: str) -> bool:
+        container = self.context.engine.compose_service(self.project.name, service)
+        return container is not None and container.state == "running"
+
+    def _answer(self, question: str, ask: Callable[[], T]) -> T:
+        """What compose says, asked once in an operation: one call tells it for all services of a project."""
+        key = (question, self.project.name, self.project.files, tuple(self.project.values.items()))
+        if key not in self.context.answers:
+            self.context.answers[key] = ask()
+        answer: T = self.context.answers[key]
+        return answer
 
     def _provide_image(self, image: str, policy: str) -> None:
         local = self.context.engine.image(image)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service_launcher import prober
 from service_launcher.compose_service import MODE, SERVICE
@@ -37,7 +38,7 @@ class Observer:
         view: EngineView,
         listener: Listener = lambda _: None,
         locks: Mapping[str, Path] | None = None,
-        hashes: dict[object, Mapping[str, str]] | None = None,
+        answers: dict[object, Any] | None = None,
     ) -> CallContext:
         """The host for one call about a service; without locks it can only read."""
         return CallContext(
@@ -48,7 +49,7 @@ class Observer:
             redactor=self.redact,
             listener=listener,
             locks=locks or {},
-            hashes={} if hashes is None else hashes,
+            answers={} if answers is None else answers,
         )
 
     def statuses(self, services: Sequence[str], view: EngineView) -> tuple[ServiceStatus, ...]:

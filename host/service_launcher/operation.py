@@ -53,7 +53,7 @@ class Operation:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     changed: bool = False
-    _hashes: dict[object, Mapping[str, str]] = field(default_factory=dict)
+    _answers: dict[object, Any] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _handed_over: dict[str, float] = field(default_factory=dict)
 
@@ -115,7 +115,7 @@ class Operation:
             entry, view = self.observer.graph.entries[service], EngineView(self.engine)
 
             def host(service: str = service, view: EngineView = view) -> CallContext:
-                return self.observer.context(service, view, hashes=self._hashes)
+                return self.observer.context(service, view, answers=self._answers)
 
             try:
                 found = self.observer.plugins.preflight(entry, self.action, host)
@@ -217,7 +217,7 @@ class Operation:
         for service in services:
             entry = self.observer.graph.entries[service]
             try:
-                reason = self.observer.plugins.drift(entry, self.observer.context(service, view, hashes=self._hashes))
+                reason = self.observer.plugins.drift(entry, self.observer.context(service, view, answers=self._answers))
             except LauncherError as error:
                 reason = f"whether it has changed is unknown: {error.summary}"
             if reason:
@@ -264,7 +264,8 @@ class Operation:
         self._handed_over[service] = time.monotonic()
         self.changed = True
         self._show(service, "starting")
-        context = self.observer.context(service, EngineView(self.engine), self.listener, self.locks)
+        view = EngineView(self.engine)
+        context = self.observer.context(service, view, self.listener, self.locks, self._answers)
         try:
             self.observer.plugins.start(self.observer.graph.entries[service], context)
         except LauncherError as error:
