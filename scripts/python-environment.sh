@@ -8,12 +8,12 @@ install_python_environment() {
   if [[ -x "$venv/bin/launcher" && -f "$venv/installed" && "$(<"$venv/installed")" == "$wanted" ]]; then
     return 0
   fi
-  if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-    printf 'Error: Python 3.11 or newer is needed as python3\nTry:   apt-get install python3 python3-venv\n' >&2
-    return 1
-  fi
   if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-    install_packages python3-venv
+    install_packages python3 python3-venv
+  fi
+  if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    printf 'Error: python3 is older than Python 3.11\nTry:   put a newer python3 first on PATH\n' >&2
+    return 1
   fi
   printf 'Installing the Python environment in %s\n' "$venv" >&2
   [[ -x "$venv/bin/pip" ]] || "$python" -m venv "$venv"
@@ -27,9 +27,13 @@ install_python_environment() {
   printf '%s' "$wanted" >"$venv/installed"
 }
 
-# install_packages NAME...: from the distribution, after CONSENT=yes was given.
+# install_packages NAME...: from the distribution; with CONSENT=yes at once, on a terminal after a question.
 install_packages() {
-  if [[ "${CONSENT:-}" != yes ]]; then
+  local answer=${CONSENT:-}
+  if [[ "$answer" != yes && -t 0 ]]; then
+    read -r -p "Install the packages $*? [y/N] " answer
+  fi
+  if [[ "$answer" != yes && "$answer" != [yY]* ]]; then
     printf 'Error: these packages are missing: %s\nTry:   apt-get install %s, or the same command with --yes\n' "$*" "$*" >&2
     return 2
   fi

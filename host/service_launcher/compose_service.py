@@ -251,7 +251,8 @@ class ComposeService(Record):
 
     def _missing_values(self, host: Host) -> Iterable[Problem]:
         for variable in self.variables:
-            if variable.required and not host.environment.source(variable.name):
+            # Set to nothing is not set: an exported empty value hides the one in the file.
+            if variable.required and not host.environment.select([variable.name]).get(variable.name):
                 yield Problem(severity="error", summary=f"{variable.name} is not set", fix="launcher init")
 
     def _disk(self, host: Host) -> Iterable[Problem]:
