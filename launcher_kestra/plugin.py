@@ -144,7 +144,5 @@ def _database_loss(host: Host, kestra_since: datetime | None) -> str | None:
         return None
     age = datetime.now(UTC) - detail.started_at
     if age < AFTER_DATABASE_START:
-        return (
-            f"it is older than its database's last start {age.seconds} s ago and may still end; it comes back by itself"
-        )
+        return f"it is older than its database's last start {age.seconds} s ago and may still end; if it stays so: launcher restart kestra"
     return None

@@ -125,11 +125,7 @@ class ComposeService(Record):
         if left is not None and self.by_hand(left) and left.state != "running":
             # It has the name that compose needs; its data is in volumes and folders.
             host.run(["docker", "rm", "--", left.id], seconds=60)
-        detail = host.engine.detail(left.id) if left is not None else None
-        if detail is not None and (detail.state in ("restarting", "paused") or detail.health == "unhealthy"):
-            # To compose it is running, so `up` would leave it as it is.
-            compose.stop(seconds=self.grace_seconds + 30)
-        compose.up(seconds=self.start_seconds)
+        compose.up(seconds=self.start_seconds, stop_seconds=self.grace_seconds + 30)
 
     def stop(self, host: Host) -> None:
         """Stop the service; its container and data stay."""

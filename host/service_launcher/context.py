@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from service_launcher import compose, prober
 from service_launcher.compose import ComposeProject, Finished
-from service_launcher.engine import EngineView
+from service_launcher.engine import Detail, EngineView
 from service_launcher.envfile import Environment
 from service_launcher.errors import ComposeFailed
 from service_launcher.models import ManifestEntry, Phase, Progress
@@ -90,11 +90,14 @@ class ComposeServices:
     project: ComposeProject
     services: tuple[str, ...]
 
-    def up(self, *, seconds: float) -> None:
+    def up(self, *, seconds: float, stop_seconds: float) -> None:
         """Pull what is missing, create and start the services without waiting for their health."""
         rendered = self.config()["services"]
         for service in self.services:
             self._provide_image(rendered[service]["image"], rendered[service].get("pull_policy", "missing"))
+        if any(self._cannot_get_well(service, rendered[service].get("depends_on", ())) for service in self.services):
+            # To compose it is running, so `up` would leave it as it is.
+            self.stop(seconds=stop_seconds)
         self.context.report("creating")
         needed = {name for service in self.services for name in rendered[service].get("depends_on", ())}
         if not all(self._running(name) for name in needed):
@@ -142,6 +145,21 @@ class ComposeServices:
         """Create a network where there is none of that name."""
         if not self.context.engine.network_exists(name):
             self.project.create_network(name)
+
+    def _cannot_get_well(self, service: str, needed: Iterable[str]) -> bool:
+        """Whether a container is there that no waiting helps: ill, frozen, crashing, or begun before what it needs."""
+        detail = self._detail(service)
+        if detail is None or detail.state not in ("running", "restarting", "paused"):
+            return False
+        if detail.state != "running" or detail.health == "unhealthy":
+            return True
+        starts = [found.started_at for name in needed if (found := self._detail(name)) is not None]
+        began = detail.started_at
+        return detail.health == "starting" and began is not None and any(began < start for start in starts if start)
+
+    def _detail(self, service: str) -> Detail | None:
+        container = self.context.engine.compose_service(self.project.name, service)
+        return self.context.engine.detail(container.id) if container is not None else None
 
     def _running(self, service: str) -> bool:
         container = self.context.engine.compose_service(self.project.name, service)

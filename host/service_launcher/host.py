@@ -19,8 +19,11 @@ from service_launcher.prober import Answer
 class Compose(Protocol):
     """Services of one compose project; `up` and `stop` go through python-on-whales with a deadline."""
 
-    def up(self, *, seconds: float) -> None:
-        """Pull what is missing, create and start the services without waiting for their health."""
+    def up(self, *, seconds: float, stop_seconds: float) -> None:
+        """Pull what is missing, create and start the services without waiting for their health.
+
+        A container that runs and cannot get well by itself is stopped first, for at most `stop_seconds`.
+        """
 
     def stop(self, *, seconds: float) -> None:
         """Stop the services and keep their containers; needs neither the files nor their variables."""
