@@ -144,5 +144,7 @@ def _database_loss(host: Host, kestra_since: datetime | None) -> str | None:
         return None
     age = datetime.now(UTC) - detail.started_at
     if age < AFTER_DATABASE_START:
-        return f"it is older than its database's last start {age.seconds} s ago and may still end; if it stays so: launcher restart kestra"
+        ago = f"{age.seconds} s ago"
+        advice = "if it stays so: launcher restart kestra"
+        return f"it is older than its database's last start {ago} and may still end; {advice}"
     return None
