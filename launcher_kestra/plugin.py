@@ -87,7 +87,9 @@ def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:
     address = KESTRA.address(status, 8080)
     if address is None:
         missing = Evidence(layer="application", verdict=Verdict.UNKNOWN, detail="port 8080 is not published")
-        return with_application(status, missing, ServiceState.DEGRADED, "running, but its port is not published")
+        return with_application(
+            status, missing, ServiceState.DEGRADED, loss or "running, but its port is not published"
+        )
     answered = probe.ask(host, address)
     ill = answered.evidence.verdict is not Verdict.OK
     state, message = _judge(status, answered, loss, just_healthy=ill and _just_healthy(host))
