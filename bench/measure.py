@@ -208,17 +208,14 @@ def waiting(installation: Installation, rounds: int) -> list[Figure]:
     file = installation.root / "tools/compose/docker-compose.tools.yml"
     text = file.read_text()
     file.write_text(text.replace("      LANG: C.UTF-8\n", '      LANG: C.UTF-8\n      STANDIN_READY_AFTER: "600"\n', 1))
-    process = installation.popen("start", KESTRA_IMAGE="local/kestra-rehearsal:1")
-    try:
+    with installation.popen("start", KESTRA_IMAGE="local/kestra-rehearsal:1") as process:
         wait_for(lambda: installation.status("kestra")["container"] == "running", 60, "the start waits")
         before, began = _cpu_seconds(process.pid), time.monotonic()
         threading.Event().wait(20)
         share = (_cpu_seconds(process.pid) - before) / (time.monotonic() - began) * 100
         resident = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    finally:
         process.terminate()
-        process.wait(30)
-        file.write_text(text)
+    file.write_text(text)
     return [
         Figure("share of a core while waiting", share, "%", 2.0, [share], []),
         Figure("memory while waiting", resident, "MB", 100.0, [resident], []),

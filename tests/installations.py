@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,10 +122,11 @@ class Installation:
         program = str(Path(sys.executable).with_name("launcher"))
         return self.run(program, "--root", str(self.root), *arguments, cwd=cwd, seconds=seconds, **exported)
 
-    def popen(self, *arguments: str, **exported: str) -> subprocess.Popen[str]:
-        """Begin a launcher command and go on."""
+    @contextlib.contextmanager
+    def popen(self, *arguments: str, **exported: str) -> Iterator[subprocess.Popen[str]]:
+        """Begin a launcher command and go on; whatever is left of it at the end of the block is killed."""
         program = str(Path(sys.executable).with_name("launcher"))
-        return subprocess.Popen(
+        with subprocess.Popen(
             [program, "--root", str(self.root), *arguments],
             cwd=self.root,
             env={**self.environment, **exported},
@@ -133,7 +136,12 @@ class Installation:
             text=True,
             # A background shell hands down an ignored SIGINT, which no terminal does.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
 
     def compose(self, *arguments: str, **exported: str) -> Done:
         """Run docker compose by hand on the tools file."""

@@ -51,7 +51,6 @@ def test_hard_passwords_log_in_and_are_never_printed(copied, engine: PrivateEngi
 
 
 @pytest.mark.kestra
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is what scripts/test installs")
 def test_no_secret_is_on_any_command_line(copied, engine: PrivateEngine, tmp_path) -> None:
     database, login = "canary0Database1Password", "canary0Login1Password"
     installation: Installation = copied(kestra=REAL_KESTRA)
