@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,15 +38,7 @@ def start(session: Any, phases: tuple[str, ...], only_list: bool) -> int:
     if only_list:
         return _list(launcher, chosen)
     _banner(launcher, "🚀 Starting", phases)
-    codes = set()
-    for number, phase in enumerate(chosen, start=1):
-        click.echo(f"\n📦 Stack {number}/{len(chosen)}: {phase.title()} Stack...")
-        with shown() as listener:
-            report = launcher.start(phases=[phase], listener=listener)
-        codes.add(report.exit_code)
-        _outcomes(report)
-        good = report.exit_code == 0
-        click.echo(f"✓ {phase.title()} Stack started" if good else f"❌ Failed to start {phase.title()} Stack")
+    codes = _one_by_one(chosen, launcher.start, "start", "started")
     statuses = launcher.status(phases=chosen).statuses
     click.echo("\n📊 Container Status:")
     for status in statuses:
@@ -71,18 +63,24 @@ def stop(session: Any, phases: tuple[str, ...], only_list: bool) -> int:
     if only_list:
         return _list(launcher, chosen)
     _banner(launcher, "🛑 Stopping", phases)
-    codes = set()
-    for number, phase in enumerate(chosen, start=1):
-        click.echo(f"\n📦 Stack {number}/{len(chosen)}: {phase.title()} Stack...")
-        with shown() as listener:
-            report = launcher.stop(phases=[phase], listener=listener)
-        codes.add(report.exit_code)
-        _outcomes(report)
-        good = report.exit_code == 0
-        click.echo(f"✓ {phase.title()} Stack stopped" if good else f"❌ Failed to stop {phase.title()} Stack")
+    codes = _one_by_one(chosen, launcher.stop, "stop", "stopped")
     if codes <= {0}:
         click.echo("\n✅ Stack shutdown complete")
     return _combined(codes)
+
+
+def _one_by_one(phases: Sequence[str], operate: Callable[..., OperationReport], verb: str, done: str) -> set[int]:
+    """Carry out an operation for each phase in turn, say how each ended, and return the exit codes."""
+    codes = set()
+    for number, phase in enumerate(phases, start=1):
+        title = f"{phase.title()} Stack"
+        click.echo(f"\n📦 Stack {number}/{len(phases)}: {title}...")
+        with shown() as listener:
+            report = operate(phases=[phase], listener=listener)
+        codes.add(report.exit_code)
+        _outcomes(report)
+        click.echo(f"✓ {title} {done}" if report.exit_code == 0 else f"❌ Failed to {verb} {title}")
+    return codes
 
 
 def _chosen(launcher: Launcher, phases: Sequence[str]) -> list[str]:
