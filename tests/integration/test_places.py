@@ -30,6 +30,8 @@ def test_it_works_at_a_path_with_spaces_and_an_accent(copied, engine: PrivateEng
 
 
 def test_what_the_operator_exported_beats_the_file(installation: Installation) -> None:
+    env = installation.root / ".env"
+    env.write_text(env.read_text() + "KESTRA_HTTP_PORT=8189\n")
     done = installation.launcher("start", KESTRA_HTTP_PORT="8190")
     assert done.code == 0, done.text
     assert "http://localhost:8190" in done.out
