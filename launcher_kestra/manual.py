@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from service_launcher import Host, LauncherError, Problem
+from service_launcher import Host, LauncherError
 from service_launcher.errors import PreflightRefused
 from service_launcher.host import Installation
 
@@ -99,10 +99,10 @@ def _refuse(host: Host, more: Mapping[str, str]) -> None:
     if container is not None and container.state in ("running", "restarting", "paused"):
         how = "by hand already" if KESTRA.by_hand(container) else "through compose"
         raise PreflightRefused(f"{container.name} runs {how}", "tools/kestra/scripts/stop.sh, or launcher stop kestra")
-    problems: list[Problem] = [p for p in KESTRA.preflight(host, more) if "is not set" not in p.summary]
-    errors = [p for p in (*problems, *credentials.problems(host)) if p.severity == "error"]
+    problems = (*KESTRA.preflight(host, more), *credentials.problems(host))
+    errors = {p.summary: p.fix for p in problems if p.severity == "error"}
     if errors:
-        raise PreflightRefused("; ".join(p.summary for p in errors), errors[0].fix)
+        raise PreflightRefused("; ".join(errors), next(iter(errors.values())))
 
 
 def _described(host: Host, more: Mapping[str, str]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -62,7 +62,8 @@ def launcher_preflight(entry: ManifestEntry, action: str, host: Host) -> list[Pr
     if service is None or action == "stop":
         return []
     # The credentials concern both services: the database keeps the password that it is first started with.
-    found = [p for p in service.preflight(host) if "is not set" not in p.summary] + credentials.problems(host)
+    # Both ways of looking name what is not set in the same words: once is enough.
+    found = list({p.summary: p for p in (*service.preflight(host), *credentials.problems(host))}.values())
     if entry.id == KESTRA.id and host.environment.get(PRIVILEGES, "docker") not in ("docker", "hardened"):
         found.append(
             Problem(severity="error", summary=f"{PRIVILEGES} is neither docker nor hardened", fix=f"unset {PRIVILEGES}")

@@ -122,11 +122,6 @@ class Engine:
         """The folder in which the engine keeps images and volumes (on the engine's machine)."""
         return str(self._ask(lambda c: c.info())["DockerRootDir"])
 
-    def versions(self) -> tuple[str, str]:
-        """Version and API version of the engine."""
-        raw = self._ask(lambda c: c.version())
-        return raw["Version"], raw["ApiVersion"]
-
     def logs(self, container_id: str, tail: int, follow: bool = False) -> Iterator[bytes]:
         """The last lines of a container's output and, when following, what comes until it ends."""
         return iter(

@@ -181,11 +181,6 @@ class ManifestEntry(BaseModel):
     start_seconds: int = Field(default=300, gt=0)
     stop_seconds: int = Field(default=60, gt=0)
 
-    @property
-    def display_name(self) -> str:
-        """The name people know, else the id."""
-        return self.title or self.id
-
 
 class Step(Record):
     """What a plan does with one service, and why."""

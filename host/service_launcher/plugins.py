@@ -162,10 +162,6 @@ class Plugins:
             except LauncherError as error:
                 self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
 
-    def implements(self, service: str, hook: str) -> bool:
-        """Whether the owner of a service answers a hook at all."""
-        return service in self.owners and hook in self.found[self.owners[service]].hooks
-
     def withdraw(self, service: str, reason: str) -> None:
         """Take back an entry that does not fit the others, and say so."""
         name = self.owners.pop(service)

@@ -53,9 +53,7 @@ def test_kestras_own_port_is_no_conflict(installation: Installation, engine: Pri
     assert "kestra-orchestrator: ready" in text
 
 
-def test_a_missing_network_is_reported_by_plan_and_made_by_start(
-    installation: Installation, engine: PrivateEngine
-) -> None:
+def test_a_missing_network_is_reported_and_made_by_start(installation: Installation, engine: PrivateEngine) -> None:
     code, text = _start(installation)
     assert code == 0, text
     assert "the network tradingsystem_backend is missing; start creates it" in text

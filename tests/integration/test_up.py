@@ -78,7 +78,15 @@ def test_without_any_route_to_kestra_each_is_named_and_the_database_is_left_heal
     assert bare.state("kestra-postgres") == "ready"
 
 
-def test_up_asks_before_it_installs_anything(bare: Installation, tmp_path: Path) -> None:
+def test_nothing_is_installed_without_a_yes_and_without_a_terminal_to_ask_on(bare: Installation) -> None:
+    script = ". scripts/python-environment.sh; install_packages a-package-that-nobody-has"
+    done = bare.run("bash", "-c", script)
+    assert done.code == 2
+    assert "these packages are missing: a-package-that-nobody-has" in done.err
+    assert "--yes" in done.err
+
+
+def test_an_engine_that_the_operator_named_is_not_replaced(bare: Installation, tmp_path: Path) -> None:
     done = bare.run("tools/engine/ensure", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert done.code == 5
     assert "DOCKER_HOST" in done.err
