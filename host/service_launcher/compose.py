@@ -129,6 +129,9 @@ class ComposeProject:
             raise ConfigurationError(
                 "the docker command is not on PATH", "install the Docker CLI with its compose plugin"
             ) from error
+        if done.returncode and done.stderr.startswith("unknown"):
+            # What the docker command says to options that it cannot hand on to a plugin.
+            raise ConfigurationError("the docker command here has no compose plugin", "tools/engine/ensure")
         if done.returncode:
             files = ", ".join(map(str, self.files))
             raise ConfigurationError(
