@@ -55,12 +55,6 @@ def problems(host: Host) -> list[Problem]:
             found.append(_refused(name, "is not set", "launcher init"))
         elif weakness := check(value):
             found.append(_refused(name, weakness))
-        elif name == PASSWORD and not value.isascii():
-            # Seen on 1.3.25: the page sends such a password as Latin-1, the server reads it as UTF-8 and answers 401.
-            locked_out = (
-                f"{name} has characters outside ASCII: the API takes it, Kestra's own page cannot sign in with it"
-            )
-            found.append(Problem(severity="warn", summary=locked_out, fix=f"choose ASCII characters for {name}"))
     return found
 
 

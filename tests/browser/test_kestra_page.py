@@ -17,8 +17,7 @@ pytestmark = [pytest.mark.kestra, pytest.mark.browser]
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 LOAD_MILLISECONDS = 60_000
-EVERY_CHARACTER = "Bb2\"'$#:{}\\%"
-OUTSIDE_ASCII = "Bb2outsideASCIIé"
+EVERY_CHARACTER = "Bb2\"'$#:{}\\%é"
 
 
 @pytest.fixture
@@ -50,6 +49,7 @@ def test_signing_in_with_a_hard_password_lists_the_flows(copied, page: Page, pas
     installation: Installation = copied(kestra=REAL_KESTRA)
     done = installation.launcher("start", KESTRA_BASICAUTH_PASSWORD=password)
     assert done.code == 0, done.text
+    assert password not in done.text
     installation.api("POST", "/api/v1/main/flows", b"id: hello\nnamespace: tests.page\ntasks:\n"
                      b"  - {id: say, type: io.kestra.plugin.core.log.Log, message: hello}\n",
                      credentials=(USERNAME, password))  # fmt: skip
@@ -60,15 +60,3 @@ def test_signing_in_with_a_hard_password_lists_the_flows(copied, page: Page, pas
     page.wait_for_url(lambda url: "login" not in url)
     page.goto(f"{address}/ui/main/flows")
     expect(page.get_by_role("link", name="hello").first).to_be_visible(timeout=LOAD_MILLISECONDS)
-
-
-def test_a_password_outside_ascii_opens_the_api_but_not_the_page_and_the_launcher_warns_of_it(
-    copied, page: Page
-) -> None:
-    installation: Installation = copied(kestra=REAL_KESTRA)
-    done = installation.launcher("start", KESTRA_BASICAUTH_PASSWORD=OUTSIDE_ASCII)
-    assert done.code == 0, done.text
-    assert "KESTRA_BASICAUTH_PASSWORD has characters outside ASCII" in done.text
-    assert OUTSIDE_ASCII not in done.text
-    assert installation.api("GET", "/api/v1/main/flows/search?size=1", credentials=(USERNAME, OUTSIDE_ASCII))[0] == 200
-    assert _sign_in(page, "http://localhost:8080", OUTSIDE_ASCII) == 401
