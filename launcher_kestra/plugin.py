@@ -22,7 +22,7 @@ from service_launcher import (
 )
 from service_launcher.envfile import Environment
 
-from launcher_kestra import causes, credentials, probe
+from launcher_kestra import causes, credentials, database, probe
 from launcher_kestra.services import DATABASE_PASSWORD, KESTRA, OLD_SKIP, POSTGRES, PRIVILEGES, SKIP
 
 #: Kestra ends with exit code 0 between 35 and 160 s after it lost its database, and says UP in between.
@@ -65,6 +65,8 @@ def launcher_preflight(entry: ManifestEntry, action: str, host: Host) -> list[Pr
     # The credentials concern both services: the database keeps the password that it is first started with.
     # Both ways of looking name what is not set in the same words: once is enough.
     found = list({p.summary: p for p in (*service.preflight(host), *credentials.problems(host))}.values())
+    if entry.id == POSTGRES.id:
+        found += database.problems(host)
     if entry.id == KESTRA.id and host.environment.get(PRIVILEGES, "docker") not in ("docker", "hardened"):
         found.append(
             Problem(severity="error", summary=f"{PRIVILEGES} is neither docker nor hardened", fix=f"unset {PRIVILEGES}")

@@ -49,6 +49,12 @@ VARIABLES = (
 )  # fmt: skip
 
 
+def image_major(image: str) -> int | None:
+    """The major version that an image's tag tells; neither the port of a registry nor a digest is one."""
+    found = re.search(r":v?(\d+)", image.rpartition("/")[2].partition("@")[0])
+    return int(found[1]) if found else None
+
+
 class ToolsService(ComposeService):
     """A service of the tools file: adds the hardened file and the place of PostgreSQL's data."""
 
@@ -59,10 +65,8 @@ class ToolsService(ComposeService):
 
     def compose(self, host: Host, **more: str) -> Compose:
         """The service in compose; PostgreSQL 18 and newer keep their data one folder higher."""
-        image = host.environment.get("KESTRA_POSTGRES_IMAGE", "postgres:17")
-        # Neither the port of a registry nor a digest is a version.
-        major = re.search(r":v?(\d+)", image.rpartition("/")[2].partition("@")[0])
-        if major and int(major[1]) >= 18 and not host.environment.get(DATA_TARGET):
+        major = image_major(host.environment.get("KESTRA_POSTGRES_IMAGE", "postgres:17"))
+        if major is not None and major >= 18 and not host.environment.get(DATA_TARGET):
             more = {DATA_TARGET: "/var/lib/postgresql"} | more
         return super().compose(host, **more)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from service_launcher import places
 from service_launcher.engine import Container, Detail
 from service_launcher.errors import ConfigurationError, LauncherError
 from service_launcher.hookspecs import hookimpl
@@ -102,6 +103,7 @@ class ComposeService(Record):
         problems = [*self._missing_values(host), *self._disk(host)]
         if not any(p.severity == "error" for p in problems):
             self.compose(host).check()
+            problems += self._data(host, container)
         if foreign := self._foreign(host, container):
             problems.append(Problem(severity="error", summary=foreign, fix="stop it from there"))
         for name in self.published.values():
@@ -244,6 +246,16 @@ class ComposeService(Record):
             return None
         folder = container.labels.get("com.docker.compose.project.working_dir", "an unknown folder")
         return f"the container {container.name} belongs to another installation ({folder})"
+
+    def _data(self, host: Host, container: Container | None) -> Iterable[Problem]:
+        """Whether a start would leave the service's data behind: that of its volumes and of its declared folders."""
+        config = self.compose(host).config()
+        folders = {str(self._resolve(host, self.value(host, name))) for name in self.folders}
+        mounts = config["services"].get(self.service, {}).get("volumes", ())
+        named = [m for m in mounts if m.get("source")]  # the others are made anew with each container anyway
+        wanted = [m for m in named if m["type"] == "volume" or m["source"] in folders]
+        detail = host.engine.detail(container.id) if container is not None else None
+        return places.problems(host, self.id, config, wanted, detail.mounts if detail else ())
 
     def _missing_values(self, host: Host) -> Iterable[Problem]:
         for variable in self.variables:

@@ -38,6 +38,11 @@ class CallContext:
     listener: Listener
     locks: Mapping[str, Path] = field(default_factory=dict)
     answers: dict[object, Any] = field(default_factory=dict)
+    places: Callable[[], Mapping[str, str]] = dict
+
+    def last_places(self) -> Mapping[str, str]:
+        """Where this service kept its data when it was last ready; {} if unknown."""
+        return self.places()
 
     def compose(
         self, project: str, files: Sequence[Path], services: Sequence[str], variables: Mapping[str, str]

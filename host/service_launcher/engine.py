@@ -64,6 +64,14 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """A named volume, and its folder on the engine's machine."""
+
+    name: str
+    mountpoint: str
+
+
+@dataclass(frozen=True)
 class ContainerEvent:
     """Something that happened to a container; `what` is the engine's own word, `exit_code` comes with `die`."""
 
@@ -136,7 +144,9 @@ class Engine:
         raw: Mapping[str, Any] | None = self._found(lambda c: c.inspect_image(name))  # type: ignore[no-untyped-call]  # stub
         if raw is None:
             return None
-        return ImageFacts(raw["Id"], (raw.get("Config") or {}).get("Labels") or {})
+        config = raw.get("Config") or {}
+        variables = dict(line.partition("=")[::2] for line in config.get("Env") or ())
+        return ImageFacts(raw["Id"], config.get("Labels") or {}, variables)
 
     def network_exists(self, name: str) -> bool:
         """Whether there is a network of exactly this name."""
@@ -146,10 +156,10 @@ class Engine:
         """The folder in which the engine keeps images and volumes (on the engine's machine)."""
         return str(self._ask(lambda c: c.info())["DockerRootDir"])
 
-    def volumes(self) -> dict[str, Mapping[str, str]]:
-        """The labels of every volume by its name."""
+    def volumes(self) -> dict[str, Volume]:
+        """Every volume by its name."""
         answer = self._ask(lambda c: c.volumes())
-        return {volume["Name"]: volume.get("Labels") or {} for volume in answer.get("Volumes") or ()}
+        return {v["Name"]: Volume(v["Name"], v.get("Mountpoint", "")) for v in answer.get("Volumes") or ()}
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -227,10 +237,11 @@ class Engine:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Id and labels of a local image."""
+    """Id, labels and environment of a local image."""
 
     id: str
     labels: Mapping[str, str]
+    environment: Mapping[str, str]
 
 
 class EngineView:
@@ -283,8 +294,8 @@ class EngineView:
         """What a local image is, None when there is none of that name."""
         return self.engine.image(name)
 
-    def volumes(self) -> dict[str, Mapping[str, str]]:
-        """The labels of every volume by its name."""
+    def volumes(self) -> dict[str, Volume]:
+        """Every volume by its name."""
         return self.engine.volumes()
 
     def network_exists(self, name: str) -> bool:

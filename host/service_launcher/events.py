@@ -75,6 +75,14 @@ class EventLog:
                 found[event.service] = LastKnown(state=ServiceState(event.detail["state"]), at=event.time)
         return found
 
+    def last_places(self, service: str) -> dict[str, str]:
+        """Where a service kept its data when an operation last saw it ready: container path to folder or volume."""
+        found: dict[str, str] = {}
+        for event in self.read():
+            if event.service == service and isinstance(event.detail.get("places"), dict):
+                found = event.detail["places"]
+        return found
+
     def follow(self, stop: threading.Event) -> Iterator[Event]:
         """What is recorded from now on, by any process, until `stop` is set; follows the record when it turns over."""
         position, inode = self._end()

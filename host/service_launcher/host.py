@@ -79,6 +79,9 @@ class Host(Protocol):
     ) -> Finished:
         """Run a command with a clean environment plus `variables`: the only safe way for a secret to reach it."""
 
+    def last_places(self) -> Mapping[str, str]:
+        """Where this service kept its data when last ready: container path to folder or volume; {} if unknown."""
+
     def report(self, phase: Phase, message: str = "", done: int | None = None, total: int | None = None) -> None:
         """Show a waiting person what is happening to the service."""
 

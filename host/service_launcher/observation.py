@@ -82,6 +82,7 @@ class Observer:
             listener=listener,
             locks=locks or {},
             answers={} if answers is None else answers,
+            places=lambda: self.events.last_places(service),
         )
 
     def statuses(self, services: Sequence[str], view: EngineView) -> tuple[ServiceStatus, ...]:

@@ -296,7 +296,15 @@ class Operation:
             late = "" if wait.settled(status) else f"not ready within {wait.seconds} s: "
             self._finish(status.id, "failed", late + status.message, status)
             self._show(status.id, "failed", status.message)
-        self._record("state.changed", status.id, state=status.state.value, message=status.message)
+        places = self._places(status.id) if status.state is ServiceState.READY else None
+        self._record("state.changed", status.id, state=status.state, message=status.message, places=places)
+
+    def _places(self, service: str) -> dict[str, str]:
+        """Where the service keeps its data; remembered, because a removed container cannot be asked."""
+        view = EngineView(self.engine)
+        container = self.observer.container(self.observer.graph.entries[service], view)
+        detail = view.detail(container.id) if container is not None else None
+        return {mount.target: mount.source for mount in detail.mounts} if detail is not None else {}
 
     # Private: stopping.
 
@@ -320,7 +328,7 @@ class Operation:
             self._finish(service, "failed", error.summary)
             return False
         self._finish(service, "stopped", message)
-        self._record("state.changed", service, state=ServiceState.STOPPED.value, requested=True)
+        self._record("state.changed", service, state=ServiceState.STOPPED, requested=True)
         return True
 
     def _stop_through_owner_or_labels(self, service: str) -> str:

@@ -1,0 +1,81 @@
+"""Data is never moved by accident: another folder, volume or major version is refused before anything changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.engines import PrivateEngine
+from tests.installations import Installation
+
+COMPOSE = "tools/compose/docker-compose.tools.yml"
+
+
+def edited(installation: Installation, old: str, new: str) -> None:
+    """Change the compose file as an operator might."""
+    file = installation.root / COMPOSE
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_another_storage_folder_is_refused_with_both_named(installation: Installation, tmp_path: Path) -> None:
+    assert installation.launcher("start").code == 0
+    old, new = installation.root / "tools/kestra/storage", tmp_path / "elsewhere"
+    for gone in (False, True):
+        if gone:  # without a container the launcher has to remember
+            assert installation.compose("down").code == 0
+        done = installation.launcher("start", KESTRA_STORAGE_DIR=str(new))
+        assert done.code == (1 if gone else 3), done.text
+        assert f"would use {new} for /app/storage instead of {old}" in done.err
+        assert not new.exists()
+    done = installation.launcher(
+        "start", KESTRA_STORAGE_DIR=str(new), LAUNCHER_ALLOW_DATA_MOVE="kestra-orchestrator,other"
+    )
+    assert done.code == 0, done.text
+    assert "LAUNCHER_ALLOW_DATA_MOVE allows it" in done.err
+    assert installation.launcher("start", KESTRA_STORAGE_DIR=str(new)).code == 0, "it is the present one now"
+
+
+def test_another_volume_is_refused_with_both_named(installation: Installation, engine: PrivateEngine) -> None:
+    assert installation.launcher("start").code == 0
+    assert installation.launcher("stop", "kestra-postgres").code == 0
+    edited(installation, "name: tools-kestra-postgres-data", "name: fresh-postgres-data")
+    done = installation.launcher("start")
+    assert done.code == 3, done.text
+    assert (
+        "would use fresh-postgres-data for /var/lib/postgresql/data instead of tools-kestra-postgres-data" in done.err
+    )
+    assert "fresh-postgres-data" not in engine.docker("volume", "ls", "--quiet")
+
+
+def test_an_empty_volume_beside_a_full_one_of_that_name_is_refused(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    old = "oldname_tools-kestra-postgres-data"
+    engine.docker("volume", "create", old)
+    assert installation.launcher("start", "kestra-postgres").code == 0, "an empty look-alike is no reason"
+    assert installation.compose("down", "--volumes").code == 0
+    folder = Path(engine.docker("volume", "inspect", "--format", "{{.Mountpoint}}", old).strip())
+    (folder / "PG_VERSION").write_text("17\n")
+    (installation.root / ".launcher/events.jsonl").unlink()
+    for exists in (False, True):
+        if exists:
+            engine.docker("volume", "create", "tools-kestra-postgres-data")
+        done = installation.launcher("start", "kestra-postgres")
+        assert done.code == 3, done.text
+        assert f"the empty volume tools-kestra-postgres-data beside {old}" in done.err
+    done = installation.launcher("start", "kestra-postgres", LAUNCHER_ALLOW_DATA_MOVE="kestra-postgres")
+    assert done.code == 0, done.text
+
+
+def test_another_major_version_of_the_database_is_refused(installation: Installation, engine: PrivateEngine) -> None:
+    assert installation.launcher("start", "kestra-postgres").code == 0
+    (installation.root / "Dockerfile").write_text("FROM local/postgres:17\nENV PG_MAJOR=18\n")
+    engine.docker("build", "--tag", "local/postgres:18-by-name", str(installation.root))
+    try:
+        done = installation.launcher("start", KESTRA_POSTGRES_IMAGE="local/postgres:18-by-name")
+        assert done.code == 3, done.text
+        assert "is PostgreSQL 18, and the data in the volume tools-kestra-postgres-data is of 17" in done.err
+        assert installation.state("kestra-postgres") == "ready"
+    finally:
+        engine.docker("image", "rm", "local/postgres:18-by-name")
