@@ -59,18 +59,24 @@ class ToolsService(ComposeService):
 
     def compose(self, host: Host, **more: str) -> Compose:
         """The service in compose; PostgreSQL 18 and newer keep their data one folder higher."""
-        image = host.environment.get("KESTRA_POSTGRES_IMAGE", "postgres:17")
-        # Neither the port of a registry nor a digest is a version.
-        major = re.search(r":v?(\d+)", image.rpartition("/")[2].partition("@")[0])
-        if major and int(major[1]) >= 18 and not host.environment.get(DATA_TARGET):
+        if (postgres_major(host) or 0) >= 18 and not host.environment.get(DATA_TARGET):
             more = {DATA_TARGET: "/var/lib/postgresql"} | more
         return super().compose(host, **more)
+
+
+def postgres_major(host: Host) -> int | None:
+    """The major version of PostgreSQL that its image's tag names."""
+    image = host.environment.get("KESTRA_POSTGRES_IMAGE") or "postgres:17"
+    # Neither the port of a registry nor a digest is a version.
+    major = re.search(r":v?(\d+)", image.rpartition("/")[2].partition("@")[0])
+    return int(major[1]) if major else None
 
 
 POSTGRES = ToolsService(
     id="kestra-postgres",
     title="Kestra PostgreSQL",
     service="tools-kestra-postgres",
+    tier="database",
     project="tools",
     file=FILE,
     package="launcher_kestra",

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service_launcher.checks import doctor, health
 from service_launcher.errors import LauncherError
 from service_launcher.models import ServiceState
 from service_launcher.stacks import stacks
 
 if TYPE_CHECKING:
     from service_launcher.launcher import Launcher
-    from service_launcher.models import Action, OperationReport, Problem, ServiceStatus
+    from service_launcher.models import Action, Diagnosis, OperationReport, Problem, ServiceStatus
 
 #: Shape and colour beside the word: the state must be readable without either.
 LOOKS = {
@@ -45,6 +46,12 @@ class Session:
         from service_launcher import wiring
 
         return wiring.build(self.root)
+
+    def diagnosis(self) -> Diagnosis:
+        """What doctor finds, also where no launcher can be built."""
+        from service_launcher import wiring
+
+        return wiring.diagnose(self.root)
 
 
 class Commands(click.Group):
@@ -287,6 +294,8 @@ def plugins_list(session: Session, as_json: bool) -> None:
 
 
 launcher.add_command(stacks)
+launcher.add_command(doctor)
+launcher.add_command(health)
 
 
 def _operate(session: Session, action: Action, names: Sequence[str], phases: Sequence[str], as_json: bool) -> int:

@@ -16,7 +16,18 @@ from service_launcher.engine import Engine, EngineView
 from service_launcher.envfile import Environment
 from service_launcher.errors import DependencyCycle, EngineUnavailable, LauncherError, UnknownService
 from service_launcher.events import EventLog
-from service_launcher.models import Action, ManifestEntry, OperationReport, Plan, Problem, Progress, ServiceStatus
+from service_launcher.models import (
+    Action,
+    Diagnosis,
+    HealthReport,
+    ManifestEntry,
+    OperationReport,
+    Plan,
+    Problem,
+    Progress,
+    ServiceStatus,
+    Usage,
+)
 from service_launcher.observation import Observer
 from service_launcher.operation import Operation
 from service_launcher.planner import Graph
@@ -89,6 +100,24 @@ class Launcher:
             engine_error = error
         statuses = self._observer.statuses(services, view)
         return Reading(statuses, tuple(self.plugins.problems), engine_error)
+
+    def doctor(self) -> Diagnosis:
+        """What would hurt this installation now or later, each with a fix; a silent engine is a finding."""
+        from service_launcher.doctor import Doctor  # `launcher status` must not pay for it
+
+        return Doctor(self._observer, self._engine).diagnose()
+
+    def health(self, names: Iterable[str] = (), *, services: bool = True, containers: bool = True) -> HealthReport:
+        """The health of services and of their containers, with what these use. A silent engine is critical."""
+        from service_launcher.health import Health
+
+        return Health(self._observer, self._engine).report(self.select(names), services=services, containers=containers)
+
+    def usage(self, names: Iterable[str] = ()) -> tuple[Usage, ...]:
+        """What the running containers of the services use. Raises EngineUnavailable."""
+        from service_launcher.health import Health
+
+        return Health(self._observer, self._engine).usage(self.select(names))
 
     def plan(self, action: Action, names: Sequence[str] = (), phases: Sequence[str] = ()) -> Plan:
         """What an operation would do now, and why. Raises EngineUnavailable."""
