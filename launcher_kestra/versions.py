@@ -8,8 +8,8 @@ from dataclasses import dataclass
 #: A line of releases, of which each hole was mended in one: 1.0 and 1.3 have long support, and 2.0 came last.
 Version = tuple[int, int, int]
 
-#: Releases that are not known to have a hole; 2.0.0 to 2.0.2 came out with or before the last mending.
-FLOORS: dict[tuple[int, int], Version] = {(1, 0): (1, 0, 60), (1, 3): (1, 3, 38), (2, 0): (2, 0, 3)}
+#: The last hole was mended on 2026-09-08 in 1.0.60 and 1.3.38, the day of 2.0.0; nobody has said in which 2.0.
+NEW_LINE, TRUSTED = (2, 0, 0), (2, 0, 3)
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ def tag(image: str) -> str:
 
 def holes(version: Version) -> list[str]:
     """The known holes of a version. Lines between 1.0 and 1.3 were never mended."""
-    line = version[:2]
-    if line >= (2, 0):
+    if version >= NEW_LINE:
         return []
     on_long_line = (1, 0, 0) <= version < (1, 1, 0)
     return [hole.name for hole in HOLES if version < (hole.mended[0] if on_long_line else hole.mended[1])]
@@ -52,10 +51,9 @@ def holes(version: Version) -> list[str]:
 
 def doubt(version: Version) -> str | None:
     """Why a version without a known hole is not trusted either."""
-    floor = FLOORS.get(version[:2])
-    if floor is None or version >= floor:
+    if not NEW_LINE <= version < TRUSTED:
         return None
-    return f"nobody has said whether the hole that {_text(FLOORS[(1, 3)])} mends is in it; {_text(floor)} is newer"
+    return "whether it has the last hole that 1.3.38 mends is not known; 2.0.3 and newer came later"
 
 
 def rolling(image: str) -> str | None:
@@ -68,7 +66,3 @@ def rolling(image: str) -> str | None:
     if name in ("latest-lts", "develop") or re.fullmatch(r"v?\d+(\.\d+)?", name):
         return "is a rolling tag: the next pull can be another version"
     return None
-
-
-def _text(version: Version) -> str:
-    return ".".join(map(str, version))

@@ -14,7 +14,7 @@ from typing import Any
 from service_launcher import compose, container_findings, envfile
 from service_launcher.compose_service import INSTALLATION, INSTALLATION_ID, LOW_DISK_BYTES, NO_DISK_BYTES, TIER, disks
 from service_launcher.engine import Container, Engine, EngineFacts, EngineView
-from service_launcher.errors import ConfigurationError, EngineUnavailable, LauncherError
+from service_launcher.errors import ConfigurationError, EngineUnavailable, EnvFileError, LauncherError
 from service_launcher.models import Diagnosis, Finding, FindingVerdict, Problem
 from service_launcher.observation import SIDE_BY_SIDE, Observer
 from service_launcher.redaction import Redactor
@@ -117,7 +117,7 @@ class Doctor:
         try:
             found = plugins.preflight(entry, "start", context)
             yield from (_of_problem("preflight", problem) for problem in found)
-            if not any(problem.severity != "info" for problem in found):
+            if not any(problem.severity == "error" for problem in found):
                 words = f"{service}: nothing stands in the way of a start"
                 yield _pass("preflight", words).model_copy(update={"service": service})
         except EngineUnavailable:
@@ -162,8 +162,8 @@ class Doctor:
 
 def without_installation(root: Path, engine: Engine, error: ConfigurationError) -> Diagnosis:
     """What can be said where the configuration itself cannot be read, and the error is the first finding."""
-    files = [f for f in _files(root) if f.summary != error.summary]
-    found = [_fail("configuration", error.summary, error.fix), *_machine(EngineView(engine), root), *files]
+    check = "environment" if isinstance(error, EnvFileError) else "configuration"
+    found = [_fail(check, error.summary, error.fix), *_machine(EngineView(engine), root), *_files(root)]
     return _diagnosis([*found, *_compose_version()], Redactor())
 
 
@@ -264,7 +264,7 @@ def _files(root: Path) -> Iterator[Finding]:
             words = f"{name} belongs to user {facts.st_uid}, the installation to user {owner}"
             yield _warn("environment", words, f"chown {owner} {name}")
         if not ill:
-            yield _pass("environment", f"{name} can be read, and by nobody else who should not (mode {mode:04o})")
+            yield _pass("environment", f"{name} is well formed and guarded (mode {mode:04o})")
 
 
 # Small parts.
@@ -336,6 +336,8 @@ def _fail(check: str, summary: str, fix: str) -> Finding:
 
 def _diagnosis(findings: Iterable[Finding], redact: Redactor) -> Diagnosis:
     """Every finding once, however many found it, with secrets masked."""
-    once = {(f.summary, f.verdict): f for f in reversed(list(findings))}
-    shown = [f.model_copy(update={"summary": redact(f.summary), "fix": redact(f.fix)}) for f in once.values()]
-    return Diagnosis(findings=tuple(reversed(shown)))
+    once: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        shown = finding.model_copy(update={"summary": redact(finding.summary), "fix": redact(finding.fix)})
+        once.setdefault((shown.verdict, shown.summary), shown)
+    return Diagnosis(findings=tuple(once.values()))

@@ -60,13 +60,13 @@ class Health:
         view = EngineView(self.engine)
         try:
             found = self._containers(names, view)
-            meter = _Meter(self.engine, found)
+            meter = _Meter(self.engine, found) if containers else None
             silent = None
         except EngineUnavailable as error:
             found, meter, silent = {}, None, error
         read = dict(_side_by_side(lambda name: self._timed(name, view), names))
         use: dict[str, Usage] = {}
-        if meter is not None and containers:
+        if meter is not None:
             with contextlib.suppress(EngineUnavailable):  # it went away in between; the states say so
                 use = {usage.service: usage for usage in meter.read()}
         local = [self._local(*read[name]) for name in names] if services else []
