@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +27,7 @@ READ_SECONDS = 2.0  # every reading command has to end within 3 s, also with a f
 STALL_SECONDS = 60.0  # a pull without a single byte for this long has failed
 
 _HEALTH = re.compile(r"\((healthy|unhealthy|health: starting)\)")
-_WATCHED = ("create", "start", "die", "oom", "destroy", "pause", "unpause", "health_status", "rename")
+_WATCHED = ("create", "start", "die", "stop", "oom", "destroy", "pause", "unpause", "health_status", "rename")
 
 T = TypeVar("T")
 
@@ -56,6 +56,27 @@ class HealthCheck:
 
 
 @dataclass(frozen=True)
+class Mount:
+    """Where a container keeps something: `source` is a folder of the engine's machine, or a volume's name."""
+
+    kind: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class ContainerEvent:
+    """Something that happened to a container; `what` is the engine's own word, `exit_code` comes with `die`."""
+
+    time: datetime
+    what: str
+    container_id: str
+    name: str
+    labels: Mapping[str, str]
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
 class Detail:
     """What only the inspection of a container tells. The list may lag behind it by a moment."""
 
@@ -69,6 +90,9 @@ class Detail:
     error: str
     health: str | None
     health_log: tuple[HealthCheck, ...] = field(default=())
+    mounts: tuple[Mount, ...] = field(default=())
+    image_id: str = ""
+    memory_limit: int = 0
     restart_policy: str = "no"
     log_driver: str = ""
     log_options: Mapping[str, str] = field(default_factory=dict)
@@ -142,7 +166,7 @@ class Engine:
             return None
         config = raw.get("Config") or {}
         environment = dict(line.partition("=")[::2] for line in config.get("Env") or ())
-        return ImageFacts(raw["Id"], config.get("Labels") or {}, _moment(raw.get("Created")), environment)
+        return ImageFacts(raw["Id"], config.get("Labels") or {}, moment(raw.get("Created")), environment)
 
     def network_exists(self, name: str) -> bool:
         """Whether there is a network of exactly this name."""
@@ -178,11 +202,43 @@ class Engine:
         raw = self._found(lambda c: c.stats(container_id, stream=False, one_shot=True))
         return _sample(raw) if raw else None
 
-    def logs(self, container_id: str, tail: int, follow: bool = False) -> Iterator[bytes]:
-        """The last lines of a container's output and, when following, what comes until it ends."""
-        return iter(
-            self._ask(lambda c: c.logs(container_id, stdout=True, stderr=True, stream=True, follow=follow, tail=tail))
+    def volumes(self) -> dict[str, Mapping[str, str]]:
+        """The labels of every volume by its name."""
+        answer = self._ask(lambda c: c.volumes())
+        return {volume["Name"]: volume.get("Labels") or {} for volume in answer.get("Volumes") or ()}
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self._ask(lambda c: c.ping())
+
+    def logs(
+        self, container_id: str, tail: int | None, since: datetime | None = None, follow: bool = False
+    ) -> Iterator[bytes]:
+        """The last lines of a container's output and, when following, what comes until it ends.
+
+        Pieces of lines, each line beginning with the time at which the engine received it (RFC 3339, nanoseconds).
+        `since` counts in whole seconds.
+        """
+        from docker.errors import DockerException
+        from requests.exceptions import RequestException
+        from urllib3.exceptions import HTTPError
+
+        stream = self._found(
+            lambda c: c.logs(
+                container_id,
+                stream=True,
+                timestamps=True,
+                follow=follow,
+                tail="all" if tail is None else tail,
+                since=int(since.timestamp()) if since else None,
+            )
         )
+        try:
+            yield from stream or ()
+        except (DockerException, RequestException, HTTPError, OSError) as error:
+            raise EngineUnavailable(
+                f"the Docker Engine broke off the logs ({_reason(error)})", "launcher status"
+            ) from error
 
     def pull(self, image: str, report: Callable[[int, int], None]) -> None:
         """Pull an image, reporting (bytes done, bytes known) over all layers. Raises LauncherError when it fails."""
@@ -238,12 +294,12 @@ class ImageFacts:
 class EngineView:
     """The engine as it stood at one moment: the list is read once, so that all services are judged alike."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, failure: EngineUnavailable | None = None) -> None:
         self.engine = engine
         self._lock = threading.Lock()
         self._containers: tuple[Container, ...] | None = None
         self._facts: EngineFacts | None = None
-        self._failure: EngineUnavailable | None = None
+        self._failure = failure
 
     def containers(self) -> tuple[Container, ...]:
         """Every container, from the one list call of this view."""
@@ -286,6 +342,10 @@ class EngineView:
     def image(self, name: str) -> ImageFacts | None:
         """What a local image is, None when there is none of that name."""
         return self._asked(lambda: self.engine.image(name))
+
+    def volumes(self) -> dict[str, Mapping[str, str]]:
+        """The labels of every volume by its name."""
+        return self._asked(self.engine.volumes)
 
     def network_exists(self, name: str) -> bool:
         """Whether there is a network of exactly this name."""
@@ -343,17 +403,21 @@ class Changes:
         self._subscribed.set()
         self._events.put(None)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for an event, at most so long; whether there was one. Raises EngineUnavailable when the stream ended."""
+    def wait(self, seconds: float) -> tuple[ContainerEvent, ...]:
+        """Wait for an event, at most so long; those that came. Raises EngineUnavailable when the stream ended."""
+        found = []
         try:
             event = self._events.get(timeout=max(seconds, 0.001))
-            while event is not None and not self._events.empty():
-                event = self._events.get()
+            while event is not None:
+                found.append(_container_event(event))
+                event = self._events.get_nowait()
         except queue.Empty:
-            return False
-        if event is None and not self._closed:
+            return tuple(found)
+        if found:
+            self._events.put(None)  # these first; the end is told by the next call
+        elif not self._closed:
             raise EngineUnavailable("the Docker Engine ended its event stream", "launcher status")
-        return True
+        return tuple(found)
 
     def close(self) -> None:
         """End the subscription."""
@@ -433,6 +497,19 @@ def _container(raw: Mapping[str, Any]) -> Container:
     )
 
 
+def _container_event(raw: Mapping[str, Any]) -> ContainerEvent:
+    attributes = raw["Actor"]["Attributes"]
+    code = attributes.get("exitCode")
+    return ContainerEvent(
+        time=datetime.fromtimestamp(raw["timeNano"] / 1e9, UTC),
+        what=raw["Action"],
+        container_id=raw["Actor"]["ID"],
+        name=attributes.get("name", ""),
+        labels=attributes,
+        exit_code=int(code) if code is not None else None,
+    )
+
+
 def _detail(raw: Mapping[str, Any]) -> Detail:
     state = raw["State"]
     health = state.get("Health") or {}
@@ -440,8 +517,8 @@ def _detail(raw: Mapping[str, Any]) -> Detail:
     logging = (raw.get("HostConfig") or {}).get("LogConfig") or {}
     return Detail(
         state=state["Status"],
-        started_at=_moment(state.get("StartedAt")),
-        finished_at=_moment(state.get("FinishedAt")),
+        started_at=moment(state.get("StartedAt")),
+        finished_at=moment(state.get("FinishedAt")),
         exit_code=state.get("ExitCode", 0),
         oom_killed=state.get("OOMKilled", False),
         restart_count=raw.get("RestartCount", 0),
@@ -449,19 +526,24 @@ def _detail(raw: Mapping[str, Any]) -> Detail:
         error=state.get("Error", ""),
         health=health.get("Status"),
         health_log=tuple(
-            HealthCheck(check["ExitCode"], check["Output"].strip(), _moment(check.get("End")))
+            HealthCheck(check["ExitCode"], check["Output"].strip(), moment(check.get("End")))
             for check in health.get("Log") or ()
         ),
         restart_policy=((raw.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
         log_driver=logging.get("Type", ""),
         log_options=logging.get("Config") or {},
         exposed_ports=tuple(int(port.partition("/")[0]) for port in config.get("ExposedPorts") or ()),
+        mounts=tuple(
+            Mount(m["Type"], m.get("Name") or m.get("Source", ""), m["Destination"]) for m in raw.get("Mounts") or ()
+        ),
+        image_id=raw.get("Image", ""),
+        memory_limit=(raw.get("HostConfig") or {}).get("Memory", 0),
     )
 
 
 def _sample(raw: Mapping[str, Any]) -> Sample | None:
     memory = raw.get("memory_stats") or {}
-    taken_at = _moment(raw.get("read"))
+    taken_at = moment(raw.get("read"))
     if taken_at is None or "usage" not in memory:
         return None
     # File pages that nobody uses are given back on demand. They are named so by cgroup v1 and v2.
@@ -475,8 +557,14 @@ def _sample(raw: Mapping[str, Any]) -> Sample | None:
     )
 
 
-def _moment(text: str | None) -> datetime | None:
-    """Docker's time stamps have nanoseconds, which datetime does not read; year 1 means never."""
+def moment(text: str | None) -> datetime | None:
+    """A time stamp of the engine's; None where it means never (year 1) or is none.
+
+    It has nanoseconds, which datetime does not read.
+    """
     if not text or text.startswith("0001-"):
         return None
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+    try:
+        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+    except ValueError:
+        return None

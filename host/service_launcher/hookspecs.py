@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from service_launcher.models import Action, AutoStart, Event, Finding, ManifestEntry, Problem, ServiceStatus, Variable
+from service_launcher.models import (
+    Action,
+    AutoStart,
+    Cause,
+    Event,
+    Finding,
+    ManifestEntry,
+    Problem,
+    ServiceStatus,
+    Variable,
+)
 
 if TYPE_CHECKING:
     import click
@@ -99,6 +109,15 @@ def launcher_findings(entry: ManifestEntry, host: Host) -> Iterable[Finding]:  #
 
     Asked of the owner by `launcher doctor`, after `launcher_preflight`, whose problems it need not repeat. It must
     change nothing. EngineUnavailable may pass through: doctor says once that the engine is silent.
+    """
+
+
+@hookspec
+def launcher_causes(entry: ManifestEntry) -> Iterable[Cause]:  # type: ignore[empty-body]
+    """The causes that this service is known to fail from, the narrower ones first.
+
+    Asked of the owner when a service that is not ready is explained. They are looked for before the host's own in
+    what the engine, the health check and the last 300 lines of the container's log say.
     """
 
 
