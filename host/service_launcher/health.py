@@ -156,7 +156,7 @@ class Health:
                 return ["launcher doctor", "launcher plugins list"]
             case ServiceState.STARTING | ServiceState.STOPPING:
                 return [f"launcher status {name}"]
-        return [f"launcher status {name}", f"launcher logs {name} --tail 50", f"launcher restart {name}"]
+        return [f"launcher explain {name}", f"launcher restart {name}"]
 
 
 class _Meter:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 from service_launcher import checks, engine, health, metrics
 from service_launcher.errors import UnknownService
-from service_launcher.models import DockerContainer, HealthReport, LocalService, ServiceState
+from service_launcher.models import Diagnosis, DockerContainer, Finding, HealthReport, LocalService, ServiceState
 
 CALLED: dict[str, Any] = {}
 
@@ -184,3 +187,14 @@ def test_options_choose_what_is_checked(arguments: list[str], called: dict[str, 
     done = CliRunner().invoke(checks.health, arguments, obj=Session(), standalone_mode=False)
     assert done.return_value == 0
     assert called == CALLED
+
+
+def test_the_documented_json_is_what_the_commands_print() -> None:
+    text = (Path(__file__).parents[2] / "host/README.md").read_text()
+    diagnosis, report = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+    findings = Diagnosis(findings=tuple(Finding(**finding) for finding in diagnosis["findings"]))
+    assert json.loads(findings.model_dump_json()) == diagnosis
+    assert json.loads(HealthReport.model_validate(report).model_dump_json()) == report
+    words = metrics.exposition(health._judged([], [container("running")], [], None, []))
+    for name in re.findall(r"^# TYPE (\w+)", words, re.MULTILINE):
+        assert f"`{name}`" in text
