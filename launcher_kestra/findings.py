@@ -55,7 +55,7 @@ def holes_of_image(host: Host) -> list[Problem]:
     """What a start warns of: holes of the version that the image's tag names, and a rolling tag."""
     image = KESTRA.value(host, IMAGE)
     version = versions.parse(versions.tag(image))
-    found = [f"{image} has a known hole: {hole}" for hole in (versions.holes(version) if version else [])]
+    found = _holes(version) if version else []
     if turns := versions.rolling(image):
         found.append(f"{image} {turns}")
     return [Problem(severity="warn", summary=words, fix=UPGRADE) for words in found]
@@ -74,13 +74,16 @@ def _version(host: Host) -> Iterator[Finding]:
     elif version < (1, 0, 0):
         yield _finding("version", "fail", f"Kestra {named} gets no fixes, and 0.20 starts without a login", UPGRADE)
     else:
-        found = versions.holes(version)
-        for hole in found:
-            yield _finding("version", "fail", f"Kestra {named} has a known hole: {hole}", UPGRADE)
+        found = _holes(version)
+        yield from (_finding("version", "fail", words, UPGRADE) for words in found)
         if not found and (why := versions.doubt(version)):
             yield _finding("version", "warn", f"Kestra {named}: {why}", UPGRADE)
         elif not found:
             yield _finding("version", "pass", f"Kestra {named} has no hole that is known here")
+
+
+def _holes(version: versions.Version) -> list[str]:
+    return [f"Kestra {versions.text(version)} has a known hole: {hole}" for hole in versions.holes(version)]
 
 
 def _privileges(host: Host) -> Finding:

@@ -66,3 +66,8 @@ def rolling(image: str) -> str | None:
     if name in ("latest-lts", "develop") or re.fullmatch(r"v?\d+(\.\d+)?", name):
         return "is a rolling tag: the next pull can be another version"
     return None
+
+
+def text(version: Version) -> str:
+    """A version as Kestra writes it."""
+    return ".".join(map(str, version))

@@ -29,6 +29,7 @@ COMPOSE_HOLES = (("2.34.0", "2.40.2", "CVE-2025-62725: a remote compose file can
 SLOW_ENGINE_SECONDS = 0.5  # a ping takes one to ten milliseconds
 COMPOSE_SECONDS = 2.5  # every reading command ends within 3 s
 LOW_MEMORY_BYTES = 500_000_000
+VERDICTS: tuple[FindingVerdict, ...] = ("pass", "warn", "fail")
 
 
 @dataclass(frozen=True)
@@ -335,9 +336,11 @@ def _fail(check: str, summary: str, fix: str) -> Finding:
 
 
 def _diagnosis(findings: Iterable[Finding], redact: Redactor) -> Diagnosis:
-    """Every finding once, however many found it, with secrets masked."""
-    once: dict[tuple[str, str], Finding] = {}
+    """Every finding once, with the worst verdict that it was found with, and with secrets masked."""
+    once: dict[str, Finding] = {}
     for finding in findings:
         shown = finding.model_copy(update={"summary": redact(finding.summary), "fix": redact(finding.fix)})
-        once.setdefault((shown.verdict, shown.summary), shown)
+        known = once.setdefault(shown.summary, shown)
+        if VERDICTS.index(shown.verdict) > VERDICTS.index(known.verdict):
+            once[shown.summary] = shown
     return Diagnosis(findings=tuple(once.values()))

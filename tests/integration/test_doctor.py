@@ -121,7 +121,7 @@ def test_what_an_installation_lacks_is_found_with_its_fix(installation: Installa
 
     start = installation.launcher("start", "kestra")
     assert "the container name tools-kestra is taken" in start.err
-    assert "⚠️  local/kestra:1.3.25 has a known hole" in start.err
+    assert "⚠️  Kestra 1.3.25 has a known hole" in start.err
     assert engine.inspect("tools-kestra", "{{.State.Running}}") == "true"
 
 

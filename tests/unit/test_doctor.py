@@ -13,6 +13,7 @@ from service_launcher import container_findings, doctor, wiring
 from service_launcher.container_findings import Made
 from service_launcher.engine import EngineFacts, ImageFacts
 from service_launcher.models import Diagnosis, Finding, now
+from service_launcher.redaction import MASK, Redactor
 
 from launcher_kestra import versions
 
@@ -246,3 +247,23 @@ def test_versions_of_kestra_with_known_holes(image: str, known: int, doubtful: b
 )
 def test_rolling_tags_of_kestra(image: str, rolls: bool) -> None:
     assert (versions.rolling(image) is not None) is rolls
+
+
+def test_what_is_found_twice_is_told_once_with_the_worst_verdict_and_without_secrets() -> None:
+    def said(verdict: str, summary: str) -> Finding:
+        return Finding.model_validate({"check": "any", "verdict": verdict, "summary": summary, "fix": f"not {SECRET}"})
+
+    findings = [
+        said("warn", "one"),
+        said("pass", "two"),
+        said("fail", "one"),
+        said("warn", "one"),
+        said("pass", SECRET),
+    ]
+    told = doctor._diagnosis(findings, Redactor([SECRET])).findings
+    assert [(finding.summary, finding.verdict) for finding in told] == [
+        ("one", "fail"),
+        ("two", "pass"),
+        (MASK, "pass"),
+    ]
+    assert SECRET not in "".join(finding.fix for finding in told)
