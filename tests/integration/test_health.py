@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,12 @@ def _uses_what_it_uses(installation: Installation, engine: PrivateEngine) -> Non
         return bool(use["cpuPercent"] > 30 and 300_000_000 < use["memoryBytes"] < 700_000_000)
 
     wait_for(seen, 15, "the container's use is told")
+    program = (
+        "from service_launcher import wiring; print(*(u.model_dump_json() for u in wiring.build().usage(['kestra'])))"
+    )
+    used = installation.run(sys.executable, "-c", program).json()
+    assert (used["service"], used["container"]) == ("kestra-orchestrator", "tools-kestra")
+    assert used["memory_bytes"] > 300_000_000
 
 
 def test_a_frozen_engine_is_critical_in_3_seconds(installation: Installation, engine: PrivateEngine) -> None:
