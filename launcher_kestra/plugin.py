@@ -11,6 +11,7 @@ from service_launcher import (
     Cause,
     ComposePlugin,
     Evidence,
+    Finding,
     Host,
     ManifestEntry,
     Problem,
@@ -22,7 +23,7 @@ from service_launcher import (
 )
 from service_launcher.envfile import Environment
 
-from launcher_kestra import causes, credentials, database, probe
+from launcher_kestra import causes, credentials, database, findings, probe, versions
 from launcher_kestra.services import DATABASE_PASSWORD, KESTRA, OLD_SKIP, POSTGRES, PRIVILEGES, SKIP
 
 #: Kestra ends with exit code 0 between 35 and 160 s after it lost its database, and says UP in between.
@@ -67,11 +68,20 @@ def launcher_preflight(entry: ManifestEntry, action: str, host: Host) -> list[Pr
     found = list({p.summary: p for p in (*service.preflight(host), *credentials.problems(host))}.values())
     if entry.id == POSTGRES.id:
         found += database.problems(host)
+    if entry.id == KESTRA.id:
+        found += findings.holes_of_image(host)
     if entry.id == KESTRA.id and host.environment.get(PRIVILEGES, "docker") not in ("docker", "hardened"):
         found.append(
             Problem(severity="error", summary=f"{PRIVILEGES} is neither docker nor hardened", fix=f"unset {PRIVILEGES}")
         )
     return found
+
+
+@hookimpl
+def launcher_findings(entry: ManifestEntry, host: Host) -> list[Finding]:
+    """What every compose service needs; Kestra's version, privileges and memory; the database's data."""
+    own = findings.of_kestra(host) if entry.id == KESTRA.id else findings.of_database(host)
+    return [*_services.launcher_findings(entry, host), *own]
 
 
 @hookimpl
@@ -132,7 +142,9 @@ def _judge(
     if status.state is not ServiceState.READY:
         return status.state, status.message
     if answered.evidence.verdict is Verdict.OK:
-        return ServiceState.READY, "running, healthy, and the API answers with our credentials"
+        version = versions.parse(answered.version or "")
+        holes = "; its version has known holes: launcher doctor" if version and versions.holes(version) else ""
+        return ServiceState.READY, f"running, healthy, and the API answers with our credentials{holes}"
     if just_healthy:
         return ServiceState.STARTING, f"running and healthy; {answered.evidence.detail} yet"
     return ServiceState.DEGRADED, f"running and healthy, but {answered.evidence.detail}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from service_launcher import Evidence, Host, Verdict
 
-from launcher_kestra.services import DEFAULT_USERNAME, PASSWORD, USERNAME
+from launcher_kestra.services import DEFAULT_USERNAME, KESTRA, PASSWORD, USERNAME
 
 AUTHENTICATED = "/api/v1/main/flows/search?size=1"
 CONFIGS = "/api/v1/configs"
@@ -52,6 +52,12 @@ def ask(host: Host, address: tuple[str, int]) -> Answered:
         return Answered(_evidence(Verdict.BAD, detail), version, refused=True)
     detail = f"Kestra refuses the credentials ({USERNAME}, {PASSWORD}): 401; they hold from its next start"
     return Answered(_evidence(Verdict.BAD, detail), version, refused=True)
+
+
+def version(host: Host) -> str | None:
+    """What a running Kestra says that it is; None where none answers."""
+    address = KESTRA.address(KESTRA.status(host), 8080)
+    return _version(_open(host, f"http://{address[0]}:{address[1]}{CONFIGS}")) if address else None
 
 
 def _open(host: Host, url: str) -> dict[str, object]:

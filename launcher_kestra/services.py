@@ -49,12 +49,6 @@ VARIABLES = (
 )  # fmt: skip
 
 
-def image_major(image: str) -> int | None:
-    """The major version that an image's tag tells; neither the port of a registry nor a digest is one."""
-    found = re.search(r":v?(\d+)", image.rpartition("/")[2].partition("@")[0])
-    return int(found[1]) if found else None
-
-
 class ToolsService(ComposeService):
     """A service of the tools file: adds the hardened file and the place of PostgreSQL's data."""
 
@@ -65,16 +59,24 @@ class ToolsService(ComposeService):
 
     def compose(self, host: Host, **more: str) -> Compose:
         """The service in compose; PostgreSQL 18 and newer keep their data one folder higher."""
-        major = image_major(host.environment.get("KESTRA_POSTGRES_IMAGE", "postgres:17"))
-        if major is not None and major >= 18 and not host.environment.get(DATA_TARGET):
+        if (postgres_major(host) or 0) >= 18 and not host.environment.get(DATA_TARGET):
             more = {DATA_TARGET: "/var/lib/postgresql"} | more
         return super().compose(host, **more)
+
+
+def postgres_major(host: Host) -> int | None:
+    """The major version of PostgreSQL that its image's tag names."""
+    image = host.environment.get("KESTRA_POSTGRES_IMAGE") or "postgres:17"
+    # Neither the port of a registry nor a digest is a version.
+    major = re.search(r":v?(\d+)", image.rpartition("/")[2].partition("@")[0])
+    return int(major[1]) if major else None
 
 
 POSTGRES = ToolsService(
     id="kestra-postgres",
     title="Kestra PostgreSQL",
     service="tools-kestra-postgres",
+    tier="database",
     project="tools",
     file=FILE,
     package="launcher_kestra",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service_launcher.checks import doctor, health
 from service_launcher.errors import LauncherError
 from service_launcher.models import now
 from service_launcher.stacks import stacks
@@ -21,7 +22,7 @@ from service_launcher.wording import event_line, explanation_lines, log_line, st
 
 if TYPE_CHECKING:
     from service_launcher.launcher import Launcher
-    from service_launcher.models import Action, Event, OperationReport, Problem
+    from service_launcher.models import Action, Diagnosis, Event, OperationReport, Problem
     from service_launcher.observation import Reading
 
 
@@ -37,6 +38,12 @@ class Session:
         from service_launcher import wiring
 
         return wiring.build(self.root)
+
+    def diagnosis(self) -> Diagnosis:
+        """What doctor finds, also where no launcher can be built."""
+        from service_launcher import wiring
+
+        return wiring.diagnose(self.root)
 
 
 class Commands(click.Group):
@@ -349,6 +356,8 @@ def plugins_list(session: Session, as_json: bool) -> None:
 
 
 launcher.add_command(stacks)
+launcher.add_command(doctor)
+launcher.add_command(health)
 
 
 def _operate(session: Session, action: Action, names: Sequence[str], phases: Sequence[str], as_json: bool) -> int:

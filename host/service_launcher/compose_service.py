@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from service_launcher import places
-from service_launcher.engine import Container, Detail
+from service_launcher import container_findings, places
+from service_launcher.container_findings import Made
+from service_launcher.engine import Container, Detail, EngineView
 from service_launcher.errors import ConfigurationError, LauncherError
 from service_launcher.hookspecs import hookimpl
 from service_launcher.host import Compose, Host
@@ -14,6 +16,7 @@ from service_launcher.models import (
     Action,
     ComposeReference,
     Evidence,
+    Finding,
     Link,
     ManifestEntry,
     Problem,
@@ -30,6 +33,7 @@ LOW_DISK_BYTES = 1_000_000_000
 NO_DISK_BYTES = 200_000_000
 SERVICE = "com.tradingsystem.service"
 MODE = "com.tradingsystem.mode"  # on containers that were made without compose, value "manual"
+TIER = "com.tradingsystem.tier"  # `setup` for steps that end
 INSTALLATION = "com.tradingsystem.installation"
 INSTALLATION_ID = "LAUNCHER_INSTALLATION_ID"  # fills that label; `launcher init` makes one up
 REHEARSAL = "com.tradingsystem.rehearsal"
@@ -43,7 +47,7 @@ class ComposeService(Record):
     `file` is relative to the root; where the root has no such file, the copy in the package `package` serves.
     `variables` are all that the file reads. `published` maps a container port to the variable that holds its host
     port; `folders` and `networks` name the variables of folders to be writable and of networks to exist.
-    `grace_seconds` is the file's stop_grace_period.
+    `tier` is `database` for one. `grace_seconds` is the file's stop_grace_period.
     """
 
     id: str
@@ -56,6 +60,7 @@ class ComposeService(Record):
     aliases: tuple[str, ...] = ()
     type: str = "tools"
     stack: str = "tools"
+    tier: str = "application"
     depends_on: tuple[str, ...] = ()
     variables: tuple[Variable, ...] = ()
     published: Mapping[int, str] = {}
@@ -88,6 +93,7 @@ class ComposeService(Record):
             managed="docker-compose",
             depends_on=self.depends_on,
             compose=ComposeReference(project=self.project, file=self.file, service=self.service),
+            tier=self.tier,
             start_seconds=self.start_seconds,
             stop_seconds=self.grace_seconds + 30,
         )
@@ -102,7 +108,7 @@ class ComposeService(Record):
         container = self.container(host)
         problems = [*self._missing_values(host), *self._disk(host)]
         if not any(p.severity == "error" for p in problems):
-            self.compose(host).check()
+            problems += self._as_compose_reads_it(host, self.compose(host).config(), container)
             problems += self._data(host, container)
         if foreign := self._foreign(host, container):
             problems.append(Problem(severity="error", summary=foreign, fix="stop it from there"))
@@ -115,6 +121,22 @@ class ComposeService(Record):
                 missing = f"the network {self.value(host, name)} is missing; start creates it"
                 problems.append(Problem(severity="info", summary=missing))
         return problems
+
+    def findings(self, host: Host) -> list[Finding]:
+        """What would hurt the service later: restart policy, log, image; nothing where compose refuses the files."""
+        container = self.container(host)
+        try:
+            rendered = self.compose(host).config()["services"][self.service]
+        except ConfigurationError:
+            return []  # preflight says so
+        detail = host.engine.detail(container.id) if container else None
+        made = Made.by_engine(self.id, detail) if detail else Made.by_compose(self.id, rendered)
+        image = host.engine.image(container.image_id if container else rendered["image"])
+        return [
+            container_findings.restart(made, host.engine.facts()),
+            container_findings.logs(made),
+            *container_findings.image(self.id, rendered["image"], image),
+        ]
 
     def start(self, host: Host) -> None:
         """Create what is missing around the service, then `compose up` it."""
@@ -264,22 +286,31 @@ class ComposeService(Record):
                 yield Problem(severity="error", summary=f"{variable.name} is not set", fix="launcher init")
 
     def _disk(self, host: Host) -> Iterable[Problem]:
-        import shutil  # takes as long to import as a status call to the engine
-
-        places = {"the Docker Engine's data": Path(host.engine.data_root()), "this installation": host.root}
-        for what, place in places.items():
-            if not place.is_dir():
-                continue  # an engine elsewhere: its disk cannot be seen from here
-            free = shutil.disk_usage(place).free
+        for what, place, free in disks(host.engine, host.root):
             if free < LOW_DISK_BYTES:
-                severity = "error" if free < NO_DISK_BYTES else "warn"
-                yield Problem.model_validate(
-                    {
-                        "severity": severity,
-                        "summary": f"only {free // 1_000_000} MB are free for {what} ({place})",
-                        "fix": f"df -h {place}",
-                    }
+                yield Problem(
+                    severity="error" if free < NO_DISK_BYTES else "warn",
+                    summary=f"only {free // 1_000_000} MB are free for {what} ({place})",
+                    fix=f"df -h {place}",
                 )
+
+    def _as_compose_reads_it(self, host: Host, project: Mapping[str, Any], own: Container | None) -> Iterable[Problem]:
+        """A container name that somebody else has, and ports on a loopback address that is no boundary."""
+        service = project["services"].get(self.service, {})
+        name = service.get("container_name")
+        for holder in host.engine.containers():
+            if name and holder.name == name and (own is None or holder.id != own.id):
+                theirs = holder.labels.get("com.docker.compose.project")
+                whose = f"the compose project {theirs}" if theirs else "somebody else"
+                yield Problem(
+                    severity="error",
+                    summary=f"the container name {name} is taken by a container of {whose}",
+                    fix=f"docker rename {name} {name}-old, or remove it if nobody needs it",
+                )
+        if any(str(port.get("host_ip", "")).startswith("127.") for port in service.get("ports", ())):
+            exposed = container_findings.loopback(host.engine.facts())
+            if exposed:
+                yield Problem(severity="warn", summary=exposed, fix="install Docker Engine 28 or newer")
 
     def _port(self, host: Host, name: str, value: str, own: Container | None) -> Iterable[Problem]:
         from service_launcher.ports import free_port, holder
@@ -324,6 +355,15 @@ class ComposeService(Record):
         return (host.root / Path(self.file).parent / value).resolve()
 
 
+def disks(engine: EngineView, root: Path) -> Iterable[tuple[str, Path, int]]:
+    """What is kept where, and the bytes that are free there; an engine elsewhere has a disk that nobody sees here."""
+    import shutil  # takes as long to import as a status call to the engine
+
+    for what, place in (("the Docker Engine's data", Path(engine.data_root())), ("this installation", root)):
+        if place.is_dir():
+            yield what, place, shutil.disk_usage(place).free
+
+
 class ComposePlugin:
     """A whole plugin for compose services that need nothing special; an entry point may name an instance of it."""
 
@@ -345,6 +385,11 @@ class ComposePlugin:
         """The checks that every compose service needs; silent about other plugins' services."""
         service = self.services.get(entry.id)
         return service.preflight(host) if service and action != "stop" else []
+
+    @hookimpl
+    def launcher_findings(self, entry: ManifestEntry, host: Host) -> list[Finding]:
+        """What every compose service needs to live long."""
+        return self.services[entry.id].findings(host)
 
     @hookimpl
     def launcher_start(self, entry: ManifestEntry, host: Host) -> None:

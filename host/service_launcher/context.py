@@ -138,10 +138,6 @@ class ComposeServices:
                 return "its image's tag now means another image than the container runs"
         return None
 
-    def check(self) -> None:
-        """Raises ConfigurationError where compose refuses the files."""
-        self.config()
-
     def config(self) -> Mapping[str, Any]:
         """The rendered project with its secrets: for a child process, never for showing."""
         return self._answer("config", self.project.config)

@@ -10,6 +10,7 @@ import os
 import queue
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -100,6 +101,33 @@ class Detail:
     mounts: tuple[Mount, ...] = field(default=())
     image_id: str = ""
     memory_limit: int = 0
+    restart_policy: str = "no"
+    log_driver: str = ""
+    log_options: Mapping[str, str] = field(default_factory=dict)
+    exposed_ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """The engine itself and its machine; `seconds` is how long it took to answer a ping."""
+
+    version: str
+    api_version: str
+    seconds: float
+    memory_bytes: int
+    cpus: int
+    data_root: str
+    live_restore: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a container has used of the processors since its start, and of the memory now (without the file cache)."""
+
+    taken_at: datetime
+    cpu_seconds: float
+    memory_bytes: int
+    memory_limit_bytes: int
 
 
 class Engine:
@@ -145,16 +173,37 @@ class Engine:
         if raw is None:
             return None
         config = raw.get("Config") or {}
-        variables = dict(line.partition("=")[::2] for line in config.get("Env") or ())
-        return ImageFacts(raw["Id"], config.get("Labels") or {}, variables)
+        environment = dict(line.partition("=")[::2] for line in config.get("Env") or ())
+        return ImageFacts(raw["Id"], config.get("Labels") or {}, moment(raw.get("Created")), environment)
 
     def network_exists(self, name: str) -> bool:
         """Whether there is a network of exactly this name."""
         return any(n["Name"] == name for n in self._ask(lambda c: c.networks(names=[name])))
 
-    def data_root(self) -> str:
-        """The folder in which the engine keeps images and volumes (on the engine's machine)."""
-        return str(self._ask(lambda c: c.info())["DockerRootDir"])
+    def project_networks(self, project: str) -> tuple[str, ...]:
+        """The names of the networks that compose made for a project."""
+        label = f"com.docker.compose.project={project}"
+        return tuple(n["Name"] for n in self._ask(lambda c: c.networks(filters={"label": label})))
+
+    def facts(self) -> EngineFacts:
+        """The engine's version, its machine, and how fast it answers."""
+        info = self._ask(lambda c: c.info())
+        began = time.monotonic()
+        self._ask(lambda c: c.ping())
+        return EngineFacts(
+            version=info["ServerVersion"],
+            seconds=time.monotonic() - began,
+            api_version=self._client.api_version,
+            memory_bytes=info["MemTotal"],
+            cpus=info["NCPU"],
+            data_root=info["DockerRootDir"],
+            live_restore=info.get("LiveRestoreEnabled", False),
+        )
+
+    def sample(self, container_id: str) -> Sample | None:
+        """What a container uses, without the second that the engine else waits for; None when it does not run."""
+        raw = self._found(lambda c: c.stats(container_id, stream=False, one_shot=True))
+        return _sample(raw) if raw else None
 
     def volumes(self) -> dict[str, Volume]:
         """Every volume by its name."""
@@ -237,11 +286,12 @@ class Engine:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Id, labels and environment of a local image."""
+    """Id, labels, age and own environment of a local image."""
 
     id: str
     labels: Mapping[str, str]
-    environment: Mapping[str, str]
+    created_at: datetime | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class EngineView:
@@ -251,20 +301,22 @@ class EngineView:
         self.engine = engine
         self._lock = threading.Lock()
         self._containers: tuple[Container, ...] | None = None
+        self._facts: EngineFacts | None = None
         self._failure = failure
 
     def containers(self) -> tuple[Container, ...]:
-        """Every container, from the one list call of this view; a silent engine is asked only once, too."""
+        """Every container, from the one list call of this view."""
         with self._lock:
-            if self._failure is not None:
-                raise self._failure
             if self._containers is None:
-                try:
-                    self._containers = self.engine.containers()
-                except EngineUnavailable as error:
-                    self._failure = error
-                    raise
+                self._containers = self._asked(self.engine.containers)
             return self._containers
+
+    def facts(self) -> EngineFacts:
+        """The engine itself, asked once."""
+        with self._lock:
+            if self._facts is None:
+                self._facts = self._asked(self.engine.facts)
+            return self._facts
 
     def compose_service(self, project: str, service: str) -> Container | None:
         """The container of a compose service, or None; a one-off `compose run` does not count."""
@@ -288,23 +340,37 @@ class EngineView:
 
     def detail(self, container_id: str) -> Detail | None:
         """The inspection of one container, None when it is gone."""
-        return self.engine.detail(container_id)
+        return self._asked(lambda: self.engine.detail(container_id))
 
     def image(self, name: str) -> ImageFacts | None:
         """What a local image is, None when there is none of that name."""
-        return self.engine.image(name)
+        return self._asked(lambda: self.engine.image(name))
 
     def volumes(self) -> dict[str, Volume]:
         """Every volume by its name."""
-        return self.engine.volumes()
+        return self._asked(self.engine.volumes)
 
     def network_exists(self, name: str) -> bool:
         """Whether there is a network of exactly this name."""
-        return self.engine.network_exists(name)
+        return self._asked(lambda: self.engine.network_exists(name))
+
+    def project_networks(self, project: str) -> tuple[str, ...]:
+        """The names of the networks that compose made for a project."""
+        return self._asked(lambda: self.engine.project_networks(project))
 
     def data_root(self) -> str:
-        """The folder in which the engine keeps images and volumes."""
-        return self.engine.data_root()
+        """The folder in which the engine keeps images and volumes (on the engine's machine)."""
+        return self.facts().data_root
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        """The answer; an engine that was silent once is not asked again."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return question()
+        except EngineUnavailable as error:
+            self._failure = error
+            raise
 
 
 class Changes:
@@ -446,6 +512,8 @@ def _container_event(raw: Mapping[str, Any]) -> ContainerEvent:
 def _detail(raw: Mapping[str, Any]) -> Detail:
     state = raw["State"]
     health = state.get("Health") or {}
+    config = raw.get("Config") or {}
+    logging = (raw.get("HostConfig") or {}).get("LogConfig") or {}
     return Detail(
         state=state["Status"],
         started_at=moment(state.get("StartedAt")),
@@ -460,11 +528,31 @@ def _detail(raw: Mapping[str, Any]) -> Detail:
             HealthCheck(check["ExitCode"], check["Output"].strip(), moment(check.get("End")))
             for check in health.get("Log") or ()
         ),
+        restart_policy=((raw.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
+        log_driver=logging.get("Type", ""),
+        log_options=logging.get("Config") or {},
+        exposed_ports=tuple(int(port.partition("/")[0]) for port in config.get("ExposedPorts") or ()),
         mounts=tuple(
             Mount(m["Type"], m.get("Name") or m.get("Source", ""), m["Destination"]) for m in raw.get("Mounts") or ()
         ),
         image_id=raw.get("Image", ""),
         memory_limit=(raw.get("HostConfig") or {}).get("Memory", 0),
+    )
+
+
+def _sample(raw: Mapping[str, Any]) -> Sample | None:
+    memory = raw.get("memory_stats") or {}
+    taken_at = moment(raw.get("read"))
+    if taken_at is None or "usage" not in memory:
+        return None
+    # File pages that nobody uses are given back on demand. They are named so by cgroup v1 and v2.
+    kinds = memory.get("stats") or {}
+    cache = kinds.get("total_inactive_file", kinds.get("inactive_file", 0))
+    return Sample(
+        taken_at=taken_at,
+        cpu_seconds=raw["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9,
+        memory_bytes=max(memory["usage"] - cache, 0),
+        memory_limit_bytes=memory.get("limit", 0),
     )
 
 

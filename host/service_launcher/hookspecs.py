@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from service_launcher.models import Action, AutoStart, Cause, Event, ManifestEntry, Problem, ServiceStatus, Variable
+from service_launcher.models import (
+    Action,
+    AutoStart,
+    Cause,
+    Event,
+    Finding,
+    ManifestEntry,
+    Problem,
+    ServiceStatus,
+    Variable,
+)
 
 if TYPE_CHECKING:
     import click
@@ -90,6 +100,15 @@ def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:  # type:
 
     Asked of the owner: for status, after each event while waiting, and every 0.2 s once only the application is
     awaited. It has to answer within 3 s.
+    """
+
+
+@hookspec
+def launcher_findings(entry: ManifestEntry, host: Host) -> Iterable[Finding]:  # type: ignore[empty-body]
+    """What would hurt this service sooner or later, with a fix, and what was looked at and is well.
+
+    Asked of the owner by `launcher doctor`, after `launcher_preflight`, whose problems it need not repeat. It must
+    change nothing. EngineUnavailable may pass through: doctor says once that the engine is silent.
     """
 
 

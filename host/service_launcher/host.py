@@ -31,11 +31,11 @@ class Compose(Protocol):
     def changed(self) -> str | None:
         """Why `up` would make a running container anew; None when it would not."""
 
-    def check(self) -> None:
-        """Raises ConfigurationError, naming the file, where compose refuses it."""
-
     def config(self) -> Mapping[str, Any]:
-        """The rendered project with its secrets: for a child process, never for showing."""
+        """The rendered project with its secrets: for a child process, never for showing.
+
+        Raises ConfigurationError, naming the file, where compose refuses it.
+        """
 
     def create_network(self, name: str) -> None:
         """Create a network where there is none of that name."""

@@ -21,14 +21,17 @@ from service_launcher.errors import DependencyCycle, EngineUnavailable, Launcher
 from service_launcher.events import EventLog
 from service_launcher.models import (
     Action,
+    Diagnosis,
     Event,
     Explanation,
+    HealthReport,
     LogLine,
     ManifestEntry,
     OperationReport,
     Plan,
     Problem,
     Progress,
+    Usage,
 )
 from service_launcher.observation import Observer, Reading
 from service_launcher.operation import Operation
@@ -120,6 +123,24 @@ class Launcher:
 
         threading.Thread(target=look, daemon=True, name="event recorder").start()
         return (e for e in self._events.follow(stop) if service is None or _concerns(e, service))
+
+    def doctor(self) -> Diagnosis:
+        """What would hurt this installation now or later, each with a fix; a silent engine is a finding."""
+        from service_launcher.doctor import Doctor  # `launcher status` must not pay for it
+
+        return Doctor(self._observer, self._engine).diagnose()
+
+    def health(self, names: Iterable[str] = (), *, services: bool = True, containers: bool = True) -> HealthReport:
+        """The health of services and of their containers, with what these use. A silent engine is critical."""
+        from service_launcher.health import Health
+
+        return Health(self._observer, self._engine).report(self.select(names), services=services, containers=containers)
+
+    def usage(self, names: Iterable[str] = ()) -> tuple[Usage, ...]:
+        """What the running containers of the services use. Raises EngineUnavailable."""
+        from service_launcher.health import Health
+
+        return Health(self._observer, self._engine).usage(self.select(names))
 
     def plan(self, action: Action, names: Sequence[str] = (), phases: Sequence[str] = ()) -> Plan:
         """What an operation would do now, and why. Raises EngineUnavailable."""

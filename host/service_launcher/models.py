@@ -9,10 +9,13 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator
+from pydantic.alias_generators import to_camel
 
 ServiceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Action = Literal["start", "stop", "restart"]
 Severity = Literal["info", "warn", "error"]
+FindingVerdict = Literal["pass", "warn", "fail"]
+OverallHealth = Literal["healthy", "degraded", "critical"]
 Phase = Literal["checking", "pulling", "creating", "starting", "health", "probe", "ready", "stopping", "failed"]
 
 
@@ -170,7 +173,8 @@ class ManifestEntry(BaseModel):
     """One service of the installation, as in config/services-manifest.json; unknown fields are kept.
 
     `start`, `stop`, `status`, `build` and `test` are for people and are never executed. `start_seconds` and
-    `stop_seconds` bound how long the launcher waits. `plugin` names the owner; the host writes it.
+    `stop_seconds` bound how long the launcher waits. `tier` is `database` for one. `plugin` names the owner; the host
+    writes it.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
@@ -193,6 +197,7 @@ class ManifestEntry(BaseModel):
     title: str | None = None
     depends_on: tuple[str, ...] = ()
     compose: ComposeReference | None = None
+    tier: str | None = None
     plugin: str | None = None
     start_seconds: int = Field(default=300, gt=0)
     stop_seconds: int = Field(default=60, gt=0)
@@ -324,3 +329,117 @@ class OperationReport(Record):
     problems: tuple[Problem, ...] = ()
     exit_code: int
     seconds: float
+
+
+class Finding(Record):
+    """One result of `launcher doctor`: what was checked, how it stands, and what to do about it."""
+
+    check: str = Field(min_length=1)
+    verdict: FindingVerdict
+    summary: str = Field(min_length=1)
+    fix: str = ""
+    service: str | None = None
+
+
+class Diagnosis(Record):
+    """Everything that `launcher doctor` found."""
+
+    findings: tuple[Finding, ...]
+
+    @computed_field  # type: ignore[prop-decorator]  # as above
+    @property
+    def verdict(self) -> FindingVerdict:
+        """The worst of the findings."""
+        found = {finding.verdict for finding in self.findings}
+        return "fail" if "fail" in found else "warn" if "warn" in found else "pass"
+
+
+class Usage(Record):
+    """What a running container uses; 100 % is one core, and without a limit the machine's memory is the limit."""
+
+    service: ServiceId
+    container: str
+    cpu_percent: float
+    memory_bytes: int
+    memory_limit_bytes: int
+
+
+class HealthRecord(Record):
+    """The records below: their keys are those of the old health script, which programs read."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
+
+
+class LocalService(HealthRecord):
+    """A service: `status` is the container's word and the state, `health` what programs compare.
+
+    `latency_seconds` is how long its check took. What is not `counted` has no part in the overall health.
+    """
+
+    name: ServiceId
+    title: str
+    status: str
+    state: ServiceState
+    health: Literal["ok", "degraded", "down", "skipped", "unmanaged"]
+    counted: bool
+    port: int | None
+    latency_seconds: float
+    message: str
+
+
+class DockerContainer(HealthRecord):
+    """The container of a service, in the engine's own words; what it uses is there while it runs."""
+
+    name: str
+    status: str
+    health: Literal["healthy", "unhealthy", "starting", "none", "unknown"]
+    group: str | None
+    service_name: ServiceId
+    counted: bool
+    cpu_percent: float | None = None
+    memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+
+
+class Database(HealthRecord):
+    """A service of the tier `database`: where the other services reach it, and its status as above."""
+
+    name: ServiceId
+    status: str
+    host: str
+    port: int | None
+    latency_seconds: float
+
+
+class HealthSummary(HealthRecord):
+    """How much was checked, without what is not counted."""
+
+    all_ok: bool
+    services_checked: int
+    containers_checked: int
+    databases_checked: int
+
+
+class Remediation(HealthRecord):
+    """Commands that help with one target."""
+
+    target: str
+    actions: tuple[str, ...]
+
+
+class HealthReport(HealthRecord):
+    """What `launcher health` and `GET /api/health/full` answer."""
+
+    success: bool
+    overall_health: OverallHealth
+    timestamp: datetime = Field(default_factory=now)
+    local_services: tuple[LocalService, ...]
+    docker_containers: tuple[DockerContainer, ...]
+    databases: tuple[Database, ...]
+    summary: HealthSummary
+    remediation: tuple[Remediation, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 healthy, 1 degraded, 2 critical."""
+        return {"healthy": 0, "degraded": 1, "critical": 2}[self.overall_health]

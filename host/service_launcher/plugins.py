@@ -8,6 +8,7 @@ public interface is used.
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sys
 import threading
 import time
@@ -21,7 +22,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from service_launcher import hookspecs
 from service_launcher.errors import ConfigurationError, LauncherError, PluginFailed
-from service_launcher.models import Action, AutoStart, Cause, Event, ManifestEntry, Problem, ServiceStatus, Variable
+from service_launcher.models import (
+    Action,
+    AutoStart,
+    Cause,
+    Event,
+    Finding,
+    ManifestEntry,
+    Problem,
+    ServiceStatus,
+    Variable,
+)
 
 if TYPE_CHECKING:
     import click
@@ -39,6 +50,7 @@ DEADLINES: Mapping[str, float] = {
     "launcher_auto_start": 2.0,
     "launcher_preflight": 10.0,
     "launcher_drift": 25.0,
+    "launcher_findings": 10.0,
     "launcher_start": 1800.0,  # images may have to be pulled first
     "launcher_stop": 60.0,
     "launcher_status": 2.8,
@@ -56,6 +68,7 @@ class Plugin:
     distribution: str
     version: str
     target: str
+    host_range: str = ""
     state: Literal["active", "failed", "incompatible", "disabled"] = "active"
     reason: str = ""
     hooks: tuple[str, ...] = ()
@@ -118,6 +131,11 @@ class Plugins:
                 answer = [Problem(severity=severity, summary=error.summary, fix=error.fix)]
             problems += [p.model_copy(update={"raised_by": name, "service": entry.id}) for p in answer or ()]
         return problems
+
+    def findings(self, entry: ManifestEntry, host: Host) -> list[Finding]:
+        """What the owner has found out about its service. Raises PluginFailed; EngineUnavailable passes through."""
+        found: list[Finding] = self._ask_owner(entry, "launcher_findings", list[Finding], host=host)
+        return [finding.model_copy(update={"service": entry.id}) for finding in found]
 
     def drift(self, entry: ManifestEntry, host: Host) -> str | None:
         """Why a start would make a ready service anew. Raises PluginFailed."""
@@ -198,6 +216,7 @@ class Plugins:
             distribution=distribution.name if distribution else "unknown",
             version=distribution.version if distribution else "unknown",
             target=entry_point.value,
+            host_range=_host_requirement(distribution),
         )
         if twin := self.found.get(plugin.name):
             twin.state = "failed"
@@ -209,7 +228,7 @@ class Plugins:
         if refusal:
             plugin.state, plugin.reason = "disabled", refusal
             return
-        if mismatch := _host_mismatch(distribution):
+        if mismatch := _host_mismatch(plugin.host_range):
             plugin.state, plugin.reason = "incompatible", mismatch
             return
         try:
@@ -372,22 +391,27 @@ def _consumed(result: object) -> object:
     return list(result) if isinstance(result, Iterator) else result
 
 
-def _host_mismatch(distribution: importlib.metadata.Distribution | None) -> str | None:
-    """What is wrong with the plugin's declared host range, if anything."""
-    if distribution is None or not distribution.requires:
+def _host_requirement(distribution: importlib.metadata.Distribution | None) -> str:
+    """The dependency by which a plugin declares its host; empty where it declares none."""
+    for line in (distribution.requires if distribution else None) or ():
+        if re.match(r"service[-_.]launcher(?![\w-])", line, re.IGNORECASE):
+            return line
+    return ""
+
+
+def _host_mismatch(line: str) -> str | None:
+    """What is wrong with the declared host range, if anything."""
+    if not line:
         return None
     from packaging.requirements import InvalidRequirement, Requirement
 
     own = importlib.metadata.version("service-launcher")
-    for line in distribution.requires:
-        if not line.lower().replace("_", "-").startswith("service-launcher"):
-            continue
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            return f"its dependency {line!r} cannot be read"
-        if requirement.name.lower().replace("_", "-") == "service-launcher" and own not in requirement.specifier:
-            return f"it needs service-launcher {requirement.specifier}, this is {own}: install a matching version"
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return f"its dependency {line!r} cannot be read"
+    if own not in requirement.specifier:
+        return f"it needs service-launcher {requirement.specifier}, this is {own}: install a matching version"
     return None
 
 

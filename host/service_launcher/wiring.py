@@ -6,8 +6,10 @@ import os
 
 from service_launcher import envfile, settings
 from service_launcher.engine import Engine
+from service_launcher.errors import ConfigurationError
 from service_launcher.events import EventLog
 from service_launcher.launcher import Launcher
+from service_launcher.models import Diagnosis
 from service_launcher.plugins import Plugins
 from service_launcher.redaction import Redactor
 
@@ -20,3 +22,17 @@ def build(root: str | None = None, actor: str | None = None) -> Launcher:
     events = EventLog(found.state / "events.jsonl", Redactor(environment.secret_values()))
     events.listen(plugins.tell)
     return Launcher(found, environment, plugins, Engine(), events)
+
+
+def diagnose(root: str | None = None) -> Diagnosis:
+    """`Launcher.doctor`, and what can be said without a launcher where the configuration cannot be read.
+
+    Raises RootNotFound.
+    """
+    found = settings.find_root(root)
+    try:
+        return build(root).doctor()
+    except ConfigurationError as error:
+        from service_launcher import doctor
+
+        return doctor.without_installation(found, Engine(), error)

@@ -263,6 +263,18 @@ def launcher_preflight(entry):
         source=_WHOLE + "\n@hookimpl\ndef launcher_variables():\n    raise RuntimeError('which ones?')\n",
         expected=SERVICE,
     ),
+    "raises_in_findings": Kind(
+        about="It fails when the doctor asks it.",
+        source=_WHOLE + "\n@hookimpl\ndef launcher_findings(entry):\n    raise RuntimeError('I feel fine')\n",
+        expected=SERVICE,
+    ),
+    "nonsense_in_findings": Kind(
+        about="What it tells the doctor has a verdict that nobody knows.",
+        source=_WHOLE
+        + "\n@hookimpl\ndef launcher_findings(entry):\n"
+        + "    return [{'check': 'mood', 'verdict': 'fine', 'summary': 'all is well'}]\n",
+        expected=SERVICE,
+    ),
     "raises_in_commands": Kind(
         about="It fails when the command line is built.",
         source=_WHOLE + "\n@hookimpl\ndef launcher_commands():\n    raise RuntimeError('no commands')\n",

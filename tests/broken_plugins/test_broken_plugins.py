@@ -107,6 +107,42 @@ def test_beside_a_broken_plugin_status_answers_in_time_with_the_reason(beside: R
         assert (statuses[SERVICE]["state"], statuses[SERVICE]["message"]) == ("ready", "running")
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (
+            "import_error",
+            "is failed: plugin import_error failed in load: RuntimeError: half a file",
+        ),
+        ("incompatible_host", "is incompatible: it needs service-launcher >=2"),
+        ("raises_in_findings", "plugin raises_in_findings failed in launcher_findings: RuntimeError: I feel fine"),
+        ("nonsense_in_findings", "plugin nonsense_in_findings answered nonsense in launcher_findings: 0.verdict"),
+        ("claims_existing_id", "both claim the service kestra-orchestrator"),
+        ("raises_in_variables", "plugin raises_in_variables failed in launcher_variables"),
+    ],
+)
+def test_the_doctor_names_a_broken_plugin_and_goes_on(beside: Run, kind: str, words: str) -> None:
+    findings = answered(beside(kind, "doctor", "--json"), code=1)["findings"]
+    told = [finding for finding in findings if finding["check"] == "plugins" and words in finding["summary"]]
+    assert len(told) == 1, findings
+    assert told[0]["verdict"] == ("warn" if kind == "raises_in_variables" else "fail")
+    assert told[0]["fix"]
+    passed = {finding["summary"].partition(" (")[0] for finding in findings if finding["verdict"] == "pass"}
+    assert "plugin kestra" in passed
+
+
+def test_the_doctor_works_with_every_plugin_broken_at_once(tmp_path: Path, root: Path, beside: Run) -> None:
+    for kind in TRIED:
+        pack.write(kind, tmp_path / "installed")
+    done = beside("import_error", "doctor", "--json")
+    assert SECRET not in done.stdout + done.stderr
+    summaries = [finding["summary"] for finding in answered(done, code=1)["findings"] if finding["verdict"] == "fail"]
+    for kind in TRIED:
+        if KINDS[kind].state != "active":
+            assert any(summary.startswith(f"plugin {kind} (") for summary in summaries), kind
+    assert any("does not answer" in summary for summary in summaries)
+
+
 def test_a_service_that_two_plugins_claim_belongs_to_neither(beside: Run) -> None:
     found = answered(beside("claims_existing_id", "plugins", "list", "--json"))
     assert {plugin["name"]: plugin["services"] for plugin in found["plugins"]} == {

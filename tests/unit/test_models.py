@@ -180,6 +180,7 @@ def test_a_report_has_this_shape() -> None:
                 "seconds": 0.0,
                 "status": None,
                 "problems": [as_json],
+                "explanation": None,
             }
         ],
         "problems": [],
