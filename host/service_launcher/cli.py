@@ -230,6 +230,21 @@ def plan(session: Session, action: Action, names: tuple[str, ...], phases: tuple
 
 
 @launcher.command()
+@click.pass_obj
+def watch(session: Session) -> None:
+    """Bring back what was up after a crash of the engine or the machine, until interrupted; prints each event.
+
+    What an operator stopped stays down; a service that does not come back is tried five times.
+    """
+    from service_launcher import wiring
+
+    def show(event: Event) -> None:
+        click.echo(event_line(event))
+
+    wiring.build(session.root, actor="watch").watch(threading.Event(), show)
+
+
+@launcher.command()
 @names_argument
 @click.option(
     "--tail", default=100, show_default=True, type=click.IntRange(0, 100_000), help="How many of the last lines."

@@ -17,7 +17,7 @@ from service_launcher.compose import ComposeProject
 from service_launcher.context import CallContext, Listener
 from service_launcher.engine import Engine, EngineView
 from service_launcher.envfile import Environment
-from service_launcher.errors import DependencyCycle, EngineUnavailable, LauncherError, UnknownService
+from service_launcher.errors import Busy, DependencyCycle, EngineUnavailable, LauncherError, UnknownService
 from service_launcher.events import EventLog
 from service_launcher.models import (
     Action,
@@ -31,12 +31,14 @@ from service_launcher.models import (
     Plan,
     Problem,
     Progress,
+    ServiceState,
     Usage,
 )
 from service_launcher.observation import Observer, Reading
 from service_launcher.operation import Operation
 from service_launcher.planner import Graph
 from service_launcher.plugins import Plugins
+from service_launcher.recovery import ATTEMPTS, Recovery, wanted
 from service_launcher.redaction import MASK, Redactor
 from service_launcher.settings import Settings, own_folder
 
@@ -267,6 +269,41 @@ class Launcher:
                     operation.outcomes.clear()
                     operation.start(tuple({*stopped, *wanted}), by_phase=False)
         return operation.report()
+
+    def watch(self, stop: threading.Event, listener: Callable[[Event], None]) -> None:
+        """Bring back what was up and is down, until `stop` is set; `listener` hears each event that this records.
+
+        What an operator stopped stays down. A service is tried 5 times, after 10 s and then after twice as long each
+        time; after ten minutes of being ready it counts afresh. Raises Busy when another one watches.
+        """
+        self._events.listen(listener)
+        recovery = Recovery()
+        with lock.hold(own_folder(self.settings) / "locks", "watch", self.settings.actor, "watch"):
+            for reading in self.live(stop):
+                if reading.engine_error or not (down := recovery.down(reading.statuses)):
+                    continue
+                missed = down & wanted(self._events.read()) & self.plugins.owners.keys()
+                recovery.forget(down - missed)
+                if due := recovery.due(missed):
+                    self._bring_back(due, recovery)
+
+    def _bring_back(self, services: tuple[str, ...], recovery: Recovery) -> None:
+        try:
+            report = self.start(services)
+        except (Busy, EngineUnavailable):
+            return  # somebody is at work, or the engine is away again: the next reading tells
+        except LauncherError as error:
+            failed, why = set(services), self.redact(error.summary)
+        else:
+            failed = {o.service for o in report.outcomes if o.result in ("failed", "refused", "not_tried")}
+            why = "; ".join(o.message for o in report.outcomes if o.service in failed)
+        for service in recovery.tried(services):
+            if service in failed:
+                words = f"not brought back in {ATTEMPTS} attempts, given up ({why}); try: launcher explain {service}"
+                detail = {"state": ServiceState.FAILED, "message": words}
+                self._events.record(
+                    Event(what="state.changed", service=service, actor=self.settings.actor, detail=detail)
+                )
 
     @contextlib.contextmanager
     def host(self, service: str) -> Iterator[CallContext]:
