@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 
@@ -118,8 +119,7 @@ def engine_cut_off(case: Case) -> Iterator[Seen]:
 @row("F6", "engine of another API", "a proxy that tells a version that the Engine refuses", state="unknown", code=5)
 def engine_of_another_api(case: Case) -> Iterator[Seen]:
     def alter(piece: bytes) -> bytes:
-        head, found, rest = piece.partition(b'"ApiVersion":"')
-        return head + found + b"9.99" + rest[4:] if found else piece
+        return re.sub(rb'("ApiVersion":"|Api-Version: )\d\.\d\d', rb"\g<1>9.99", piece)
 
     with _through(case, alter=alter).serving() as proxy:
         case.installation.shell["DOCKER_HOST"] = proxy.address

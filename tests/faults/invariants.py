@@ -28,7 +28,7 @@ class Before:
     def taken(cls, case: Case) -> Before:
         """Put foreign things on the Engine, and remember them with what is ours."""
         docker = case.engine.docker
-        docker("network", "create", "somebody-elses")
+        docker("network", "create", "--subnet", "10.99.0.0/24", "somebody-elses")
         docker("volume", "create", "somebody-elses")
         docker("create", "--name", "somebody-elses", "local/kestra-rehearsal:1")
         env = (case.installation.root / ".env").read_bytes()

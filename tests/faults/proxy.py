@@ -38,18 +38,25 @@ class Proxy:
         async def serve() -> None:
             async with await asyncio.start_unix_server(self._connected, self.socket):
                 begun.set()
-                await self._ended.wait()
-            self.drop()
+                await ended.wait()
+            for writer in self._open:
+                writer.transport.abort()
+            left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            await asyncio.sleep(0)  # the transports close in the loop's next turn
 
-        self._ended = asyncio.Event()
+        ended = asyncio.Event()
         thread = threading.Thread(target=self._loop.run_until_complete, args=(serve(),), daemon=True)
         thread.start()
         assert begun.wait(10)
         try:
             yield self
         finally:
-            self._loop.call_soon_threadsafe(self._ended.set)
+            self._loop.call_soon_threadsafe(ended.set)
             thread.join(10)
+            self._loop.close()
 
     def drop(self) -> None:
         """Close every connection that is open now."""
@@ -68,12 +75,14 @@ class Proxy:
             self._open.add(upstream[1])
             both = [asyncio.create_task(self._to_engine(reader, upstream[1])),
                     asyncio.create_task(self._from_engine(upstream[0], writer))]  # fmt: skip
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            for task in both:
-                task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
-            upstream[1].close()
-            self._open.discard(upstream[1])
+            try:
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in both:
+                    task.cancel()
+                await asyncio.gather(*both, return_exceptions=True)
+                upstream[1].transport.abort()
+                self._open.discard(upstream[1])
         except OSError:
             pass  # one of the two sides went away: so it is between two processes
         finally:

@@ -12,6 +12,8 @@ from tests.conftest import CHECKOUT
 from tests.faults import (  # noqa: F401 - importing them fills the table
     engine_faults,
     invariants,
+    place_faults,
+    service_faults,
 )
 from tests.faults.campaign import ROWS, STAND_IN, Case, Recorded, Row
 from tests.faults.conftest import Result, TABLE
