@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 from service_launcher import (
     AutoStart,
+    Cause,
     ComposePlugin,
     Evidence,
     Host,
@@ -21,7 +22,7 @@ from service_launcher import (
 )
 from service_launcher.envfile import Environment
 
-from launcher_kestra import credentials, probe
+from launcher_kestra import causes, credentials, probe
 from launcher_kestra.services import DATABASE_PASSWORD, KESTRA, OLD_SKIP, POSTGRES, PRIVILEGES, SKIP
 
 #: Kestra ends with exit code 0 between 35 and 160 s after it lost its database, and says UP in between.
@@ -95,6 +96,12 @@ def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:
     ill = answered.evidence.verdict is not Verdict.OK
     state, message = _judge(status, answered, loss, just_healthy=ill and _just_healthy(host))
     return with_application(status, answered.evidence, state, message, version=answered.version)
+
+
+@hookimpl
+def launcher_causes(entry: ManifestEntry) -> tuple[Cause, ...]:
+    """The lines that Kestra and PostgreSQL write when they fail, and what they mean."""
+    return causes.KESTRA if entry.id == KESTRA.id else causes.DATABASE
 
 
 @hookimpl

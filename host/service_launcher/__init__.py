@@ -6,6 +6,7 @@ from service_launcher.hookspecs import hookimpl
 from service_launcher.host import Host
 from service_launcher.models import (
     AutoStart,
+    Cause,
     ComposeReference,
     Event,
     Evidence,
@@ -21,6 +22,7 @@ from service_launcher.models import (
 
 __all__ = [
     "AutoStart",
+    "Cause",
     "ComposePlugin",
     "ComposeReference",
     "ComposeService",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,25 +15,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from service_launcher.errors import LauncherError
-from service_launcher.models import ServiceState
+from service_launcher.models import now
 from service_launcher.stacks import stacks
+from service_launcher.wording import event_line, explanation_lines, log_line, status_lines
 
 if TYPE_CHECKING:
     from service_launcher.launcher import Launcher
-    from service_launcher.models import Action, OperationReport, Problem, ServiceStatus
-
-#: Shape and colour beside the word: the state must be readable without either.
-LOOKS = {
-    ServiceState.READY: ("●", "green"),
-    ServiceState.STARTING: ("◐", "yellow"),
-    ServiceState.STOPPING: ("◐", "yellow"),
-    ServiceState.DEGRADED: ("▲", "yellow"),
-    ServiceState.FAILED: ("✖", "red"),
-    ServiceState.UNKNOWN: ("?", "magenta"),
-    ServiceState.STOPPED: ("○", "white"),
-    ServiceState.SKIPPED: ("-", "white"),
-    ServiceState.UNMANAGED: ("·", "white"),
-}
+    from service_launcher.models import Action, Event, OperationReport, Problem
+    from service_launcher.observation import Reading
 
 
 class Session:
@@ -66,6 +58,36 @@ class Commands(click.Group):
             return {}  # --help has to work without an installation
 
 
+class Moment(click.ParamType[datetime]):
+    """A time, or how long ago it was."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """An aware time; one without a zone is this machine's."""
+        if ago := re.fullmatch(r"(\d+)([smhd])", value):
+            unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[ago[2]]
+            return now() - timedelta(**{unit: int(ago[1])})
+        try:
+            return datetime.fromisoformat(value).astimezone()
+        except ValueError:
+            self.fail(f"{value!r} is neither a time nor something like 10m", param, ctx)
+
+
+class Expression(click.ParamType[re.Pattern[str]]):
+    """A regular expression."""
+
+    name = "regex"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> re.Pattern[str]:
+        """The compiled expression."""
+        try:
+            return re.compile(value)
+        except re.error as error:
+            self.fail(f"{value!r} is no regular expression: {error}", param, ctx)
+
+
+MOMENT, EXPRESSION = Moment(), Expression()
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 phase_option = click.option(
     "--phase", "phases", multiple=True, metavar="NAME", help="All services of a stack; repeatable; `all`."
@@ -102,26 +124,57 @@ def list_(session: Session, as_json: bool) -> None:
 @launcher.command()
 @names_argument
 @phase_option
+@click.option("--watch", is_flag=True, help="Print again after each change, until interrupted; with --json one a line.")
 @json_option
 @click.pass_obj
-def status(session: Session, names: tuple[str, ...], phases: tuple[str, ...], as_json: bool) -> int:
+def status(session: Session, names: tuple[str, ...], phases: tuple[str, ...], watch: bool, as_json: bool) -> int:
     """What is true of the services now, with the evidence. Exit code 5 when the engine is silent."""
+    if watch:
+        for reading in _changed(session.launcher.live(threading.Event(), names, phases)):
+            if as_json:
+                click.echo(json.dumps(_as_json(reading), ensure_ascii=False))
+            else:
+                click.echo(f"--- {now():%Y-%m-%d %H:%M:%S} UTC")
+                _print_reading(reading)
     reading = session.launcher.status(names, phases)
-    error = reading.engine_error
     if as_json:
-        _print_json(
-            {
-                "services": [s.model_dump(mode="json") for s in reading.statuses],
-                "problems": [p.model_dump(mode="json") for p in reading.problems],
-                "engine": {"answers": error is None, "error": error.summary if error else None},
-            }
-        )
+        _print_json(_as_json(reading))
     else:
-        _print_statuses(reading.statuses)
-        _print_problems(reading.problems)
-        if error:
-            click.echo(f"Error: {error.summary}\nTry:   {error.fix}", err=True)
-    return error.exit_code if error else 0
+        _print_reading(reading)
+    return reading.engine_error.exit_code if reading.engine_error else 0
+
+
+@launcher.command()
+@click.argument("name", metavar="SERVICE")
+@json_option
+@click.pass_obj
+def explain(session: Session, name: str, as_json: bool) -> None:
+    """Why a service is not ready: the cause, what shows it, and the next command."""
+    told = session.launcher.explain(name)
+    if as_json:
+        _print_json(told.model_dump(mode="json"))
+        return
+    for line in explanation_lines(told):
+        click.echo(line)
+
+
+@launcher.command()
+@click.argument("name", metavar="[SERVICE]", required=False)
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="How many of the last events.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until interrupted.")
+@json_option
+@click.pass_obj
+def events(session: Session, name: str | None, limit: int, follow: bool, as_json: bool) -> None:
+    """What happened: operations, deaths of containers, changes of health and state; with --json one a line."""
+
+    def show(event: Event) -> None:
+        click.echo(event.model_dump_json() if as_json else event_line(event))
+
+    coming = session.launcher.follow_events(threading.Event(), name) if follow else ()
+    for event in session.launcher.events(name, limit):
+        show(event)
+    for event in coming:
+        show(event)
 
 
 @launcher.command()
@@ -170,16 +223,25 @@ def plan(session: Session, action: Action, names: tuple[str, ...], phases: tuple
 
 
 @launcher.command()
-@click.argument("name", metavar="SERVICE")
+@names_argument
 @click.option(
     "--tail", default=100, show_default=True, type=click.IntRange(0, 100_000), help="How many of the last lines."
 )
-@click.option("--follow", "-f", is_flag=True, help="Go on until interrupted.")
+@click.option("--since", type=MOMENT, metavar="TIME", help="Only from then on: 10m, 2h, 1d, or 2026-01-31T12:00:00.")
+@click.option("--grep", type=EXPRESSION, metavar="REGEX", help="Only lines in which this is found.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until interrupted, also over restarts.")
 @click.pass_obj
-def logs(session: Session, name: str, tail: int, follow: bool) -> None:
-    """The output of a service's container, secrets masked."""
-    for line in session.launcher.logs(name, tail, follow):
-        click.echo(line)
+def logs(
+    session: Session,
+    names: tuple[str, ...],
+    tail: int,
+    since: datetime | None,
+    grep: re.Pattern[str] | None,
+    follow: bool,
+) -> None:
+    """The output of services' containers, several merged by time, secrets masked."""
+    for line in session.launcher.logs(names, tail, since, grep, threading.Event() if follow else None):
+        click.echo(log_line(line, several=len(names) != 1))
 
 
 @launcher.command()
@@ -316,33 +378,41 @@ def print_report(report: OperationReport, launcher: Launcher) -> None:
         for problem in outcome.problems:
             if problem.fix:
                 click.echo(f"  ↳ try: {problem.fix}", err=True)
-        if outcome.result == "failed":
+        if outcome.explanation:
+            for told in explanation_lines(outcome.explanation)[1:]:
+                click.echo(told, err=True)
+        elif outcome.result == "failed":
             click.echo(f"  ↳ try: launcher status {outcome.service}; launcher logs {outcome.service}", err=True)
         for link in outcome.status.links if outcome.status else ():
             click.echo(f"  ↳ {link.title}: {link.url}")
     _print_problems(report.problems)
 
 
-def _print_statuses(statuses: Sequence[ServiceStatus]) -> None:
-    for line in status_lines(statuses):
+def _as_json(reading: Reading) -> dict[str, Any]:
+    error = reading.engine_error
+    return {
+        "services": [s.model_dump(mode="json") for s in reading.statuses],
+        "problems": [p.model_dump(mode="json") for p in reading.problems],
+        "engine": {"answers": error is None, "error": error.summary if error else None},
+    }
+
+
+def _print_reading(reading: Reading) -> None:
+    for line in status_lines(reading.statuses):
         click.echo(line)
+    _print_problems(reading.problems)
+    if error := reading.engine_error:
+        click.echo(f"Error: {error.summary}\nTry:   {error.fix}", err=True)
 
 
-def status_lines(statuses: Sequence[ServiceStatus]) -> list[str]:
-    """The statuses as people read them, one service after another."""
-    lines = []
-    for s in statuses:
-        shape, colour = LOOKS[s.state]
-        words = f"{s.container}, {s.state}" if s.container else str(s.state)
-        mode = " (started by hand)" if s.mode == "manual" else ""
-        lines.append(f"{click.style(f'{shape} {words}', fg=colour)}  {click.style(s.id, bold=True)}{mode}: {s.message}")
-        if s.since:
-            lines.append(f"    since {s.since:%Y-%m-%d %H:%M:%S} UTC" + (f", version {s.version}" if s.version else ""))
-        if s.image:
-            lines.append(f"    image {s.image}" + (f" ({s.origin})" if s.origin else ""))
-        lines += [f"    {e.layer}: {e.verdict}, {e.detail} ({e.age_seconds:g} s ago)" for e in s.evidence]
-        lines += [f"    {link.title}: {link.url}" for link in s.links]
-    return lines
+def _changed(readings: Iterable[Reading]) -> Iterator[Reading]:
+    """The first reading, and each in which a state or its message differs from the one before."""
+    shown = None
+    for reading in readings:
+        seen = [(s.id, s.state, s.message) for s in reading.statuses]
+        if seen != shown:
+            shown = seen
+            yield reading
 
 
 def _print_problems(problems: Sequence[Problem]) -> None:

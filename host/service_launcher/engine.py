@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +26,7 @@ READ_SECONDS = 2.0  # every reading command has to end within 3 s, also with a f
 STALL_SECONDS = 60.0  # a pull without a single byte for this long has failed
 
 _HEALTH = re.compile(r"\((healthy|unhealthy|health: starting)\)")
-_WATCHED = ("create", "start", "die", "oom", "destroy", "pause", "unpause", "health_status", "rename")
+_WATCHED = ("create", "start", "die", "stop", "oom", "destroy", "pause", "unpause", "health_status", "rename")
 
 T = TypeVar("T")
 
@@ -55,6 +55,27 @@ class HealthCheck:
 
 
 @dataclass(frozen=True)
+class Mount:
+    """Where a container keeps something: `source` is a folder of the engine's machine, or a volume's name."""
+
+    kind: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class ContainerEvent:
+    """Something that happened to a container; `what` is the engine's own word, `exit_code` comes with `die`."""
+
+    time: datetime
+    what: str
+    container_id: str
+    name: str
+    labels: Mapping[str, str]
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
 class Detail:
     """What only the inspection of a container tells. The list may lag behind it by a moment."""
 
@@ -68,6 +89,9 @@ class Detail:
     error: str
     health: str | None
     health_log: tuple[HealthCheck, ...] = field(default=())
+    mounts: tuple[Mount, ...] = field(default=())
+    image_id: str = ""
+    memory_limit: int = 0
 
 
 class Engine:
@@ -122,11 +146,43 @@ class Engine:
         """The folder in which the engine keeps images and volumes (on the engine's machine)."""
         return str(self._ask(lambda c: c.info())["DockerRootDir"])
 
-    def logs(self, container_id: str, tail: int, follow: bool = False) -> Iterator[bytes]:
-        """The last lines of a container's output and, when following, what comes until it ends."""
-        return iter(
-            self._ask(lambda c: c.logs(container_id, stdout=True, stderr=True, stream=True, follow=follow, tail=tail))
+    def volumes(self) -> dict[str, Mapping[str, str]]:
+        """The labels of every volume by its name."""
+        answer = self._ask(lambda c: c.volumes())
+        return {volume["Name"]: volume.get("Labels") or {} for volume in answer.get("Volumes") or ()}
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self._ask(lambda c: c.ping())
+
+    def logs(
+        self, container_id: str, tail: int | None, since: datetime | None = None, follow: bool = False
+    ) -> Iterator[bytes]:
+        """The last lines of a container's output and, when following, what comes until it ends.
+
+        Pieces of lines, each line beginning with the time at which the engine received it (RFC 3339, nanoseconds).
+        `since` counts in whole seconds.
+        """
+        from docker.errors import DockerException
+        from requests.exceptions import RequestException
+        from urllib3.exceptions import HTTPError
+
+        stream = self._found(
+            lambda c: c.logs(
+                container_id,
+                stream=True,
+                timestamps=True,
+                follow=follow,
+                tail="all" if tail is None else tail,
+                since=int(since.timestamp()) if since else None,
+            )
         )
+        try:
+            yield from stream or ()
+        except (DockerException, RequestException, HTTPError, OSError) as error:
+            raise EngineUnavailable(
+                f"the Docker Engine broke off the logs ({_reason(error)})", "launcher status"
+            ) from error
 
     def pull(self, image: str, report: Callable[[int, int], None]) -> None:
         """Pull an image, reporting (bytes done, bytes known) over all layers. Raises LauncherError when it fails."""
@@ -180,11 +236,11 @@ class ImageFacts:
 class EngineView:
     """The engine as it stood at one moment: the list is read once, so that all services are judged alike."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, failure: EngineUnavailable | None = None) -> None:
         self.engine = engine
         self._lock = threading.Lock()
         self._containers: tuple[Container, ...] | None = None
-        self._failure: EngineUnavailable | None = None
+        self._failure = failure
 
     def containers(self) -> tuple[Container, ...]:
         """Every container, from the one list call of this view; a silent engine is asked only once, too."""
@@ -227,6 +283,10 @@ class EngineView:
         """What a local image is, None when there is none of that name."""
         return self.engine.image(name)
 
+    def volumes(self) -> dict[str, Mapping[str, str]]:
+        """The labels of every volume by its name."""
+        return self.engine.volumes()
+
     def network_exists(self, name: str) -> bool:
         """Whether there is a network of exactly this name."""
         return self.engine.network_exists(name)
@@ -265,17 +325,21 @@ class Changes:
         self._subscribed.set()
         self._events.put(None)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for an event, at most so long; whether there was one. Raises EngineUnavailable when the stream ended."""
+    def wait(self, seconds: float) -> tuple[ContainerEvent, ...]:
+        """Wait for an event, at most so long; those that came. Raises EngineUnavailable when the stream ended."""
+        found = []
         try:
             event = self._events.get(timeout=max(seconds, 0.001))
-            while event is not None and not self._events.empty():
-                event = self._events.get()
+            while event is not None:
+                found.append(_container_event(event))
+                event = self._events.get_nowait()
         except queue.Empty:
-            return False
-        if event is None and not self._closed:
+            return tuple(found)
+        if found:
+            self._events.put(None)  # these first; the end is told by the next call
+        elif not self._closed:
             raise EngineUnavailable("the Docker Engine ended its event stream", "launcher status")
-        return True
+        return tuple(found)
 
     def close(self) -> None:
         """End the subscription."""
@@ -355,13 +419,26 @@ def _container(raw: Mapping[str, Any]) -> Container:
     )
 
 
+def _container_event(raw: Mapping[str, Any]) -> ContainerEvent:
+    attributes = raw["Actor"]["Attributes"]
+    code = attributes.get("exitCode")
+    return ContainerEvent(
+        time=datetime.fromtimestamp(raw["timeNano"] / 1e9, UTC),
+        what=raw["Action"],
+        container_id=raw["Actor"]["ID"],
+        name=attributes.get("name", ""),
+        labels=attributes,
+        exit_code=int(code) if code is not None else None,
+    )
+
+
 def _detail(raw: Mapping[str, Any]) -> Detail:
     state = raw["State"]
     health = state.get("Health") or {}
     return Detail(
         state=state["Status"],
-        started_at=_moment(state.get("StartedAt")),
-        finished_at=_moment(state.get("FinishedAt")),
+        started_at=moment(state.get("StartedAt")),
+        finished_at=moment(state.get("FinishedAt")),
         exit_code=state.get("ExitCode", 0),
         oom_killed=state.get("OOMKilled", False),
         restart_count=raw.get("RestartCount", 0),
@@ -369,14 +446,25 @@ def _detail(raw: Mapping[str, Any]) -> Detail:
         error=state.get("Error", ""),
         health=health.get("Status"),
         health_log=tuple(
-            HealthCheck(check["ExitCode"], check["Output"].strip(), _moment(check.get("End")))
+            HealthCheck(check["ExitCode"], check["Output"].strip(), moment(check.get("End")))
             for check in health.get("Log") or ()
         ),
+        mounts=tuple(
+            Mount(m["Type"], m.get("Name") or m.get("Source", ""), m["Destination"]) for m in raw.get("Mounts") or ()
+        ),
+        image_id=raw.get("Image", ""),
+        memory_limit=(raw.get("HostConfig") or {}).get("Memory", 0),
     )
 
 
-def _moment(text: str | None) -> datetime | None:
-    """Docker's time stamps have nanoseconds, which datetime does not read; year 1 means never."""
+def moment(text: str | None) -> datetime | None:
+    """A time stamp of the engine's; None where it means never (year 1) or is none.
+
+    It has nanoseconds, which datetime does not read.
+    """
     if not text or text.startswith("0001-"):
         return None
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+    try:
+        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+    except ValueError:
+        return None

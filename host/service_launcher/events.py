@@ -5,17 +5,23 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from service_launcher.models import Event
+from service_launcher.models import Event, LastKnown, ServiceState
 from service_launcher.redaction import Redactor
 
 Listener = Callable[[Event], None]
 
 #: The record is turned over once at this size, so it never takes more than twice as much.
 MAX_BYTES = 5_000_000
+
+TAIL_BYTES = 500_000  # how far back the last state of a service is looked for
+FOLLOW_SECONDS = 0.05  # how often a follower looks whether the record has grown
+
+_STATES = frozenset(state.value for state in ServiceState)
 
 
 class EventLog:
@@ -51,6 +57,58 @@ class EventLog:
         for listener in self._listeners:
             listener(event)
 
+    def read(self) -> Iterator[Event]:
+        """What is recorded, oldest first; a line that is no event (cut off by a full disk, say) is passed over."""
+        for path in (self._path.with_suffix(".1.jsonl"), self._path):
+            try:
+                with path.open("rb") as file:
+                    yield from _events(file.read())
+            except OSError:
+                continue
+
+    def last_states(self) -> dict[str, LastKnown]:
+        """The state of each service when it was last recorded, as far as the end of the record reaches."""
+        end, _ = self._end()
+        found = {}
+        for event in self._between(self._path, max(0, end - TAIL_BYTES), end):
+            if event.what == "state.changed" and event.service and event.detail.get("state") in _STATES:
+                found[event.service] = LastKnown(state=ServiceState(event.detail["state"]), at=event.time)
+        return found
+
+    def follow(self, stop: threading.Event) -> Iterator[Event]:
+        """What is recorded from now on, by any process, until `stop` is set; follows the record when it turns over."""
+        position, inode = self._end()
+        while not stop.wait(FOLLOW_SECONDS):
+            end, present = self._end()
+            if present != inode:  # turned over; what was added just before that is in the older file
+                yield from self._between(self._path.with_suffix(".1.jsonl"), position, None)
+                position, inode = 0, present
+            if end > position:
+                data = b"".join(self._bytes(self._path, position, end))
+                whole = data[: data.rfind(b"\n") + 1]
+                position += len(whole)
+                yield from _events(whole)
+
+    def _end(self) -> tuple[int, int]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return 0, 0
+        return found.st_size, found.st_ino
+
+    def _between(self, path: Path, start: int, end: int | None) -> Iterator[Event]:
+        for data in self._bytes(path, start, end):
+            yield from _events(data)
+
+    @staticmethod
+    def _bytes(path: Path, start: int, end: int | None) -> Iterator[bytes]:
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                yield file.read() if end is None else file.read(end - start)
+        except OSError:
+            return
+
     def _redacted(self, value: Any) -> Any:
         """Value by value: masks and escapes in finished JSON could break it."""
         match value:
@@ -64,3 +122,11 @@ class EventLog:
 
     #: Why the last event could not be written, for the report of the operation.
     lost: str | None = None
+
+
+def _events(data: bytes) -> Iterator[Event]:
+    for line in data.splitlines():
+        try:
+            yield Event.model_validate_json(line)
+        except ValueError:
+            continue

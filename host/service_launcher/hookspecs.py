@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from service_launcher.models import Action, AutoStart, Event, ManifestEntry, Problem, ServiceStatus, Variable
+from service_launcher.models import Action, AutoStart, Cause, Event, ManifestEntry, Problem, ServiceStatus, Variable
 
 if TYPE_CHECKING:
     import click
@@ -90,6 +90,15 @@ def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:  # type:
 
     Asked of the owner: for status, after each event while waiting, and every 0.2 s once only the application is
     awaited. It has to answer within 3 s.
+    """
+
+
+@hookspec
+def launcher_causes(entry: ManifestEntry) -> Iterable[Cause]:  # type: ignore[empty-body]
+    """The causes that this service is known to fail from, the narrower ones first.
+
+    Asked of the owner when a service that is not ready is explained. They are looked for before the host's own in
+    what the engine, the health check and the last 300 lines of the container's log say.
     """
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,18 @@ from service_launcher.engine import Engine, EngineView
 from service_launcher.envfile import Environment
 from service_launcher.errors import DependencyCycle, EngineUnavailable, LauncherError, UnknownService
 from service_launcher.events import EventLog
-from service_launcher.models import Action, ManifestEntry, OperationReport, Plan, Problem, Progress, ServiceStatus
-from service_launcher.observation import Observer
+from service_launcher.models import (
+    Action,
+    Event,
+    Explanation,
+    LogLine,
+    ManifestEntry,
+    OperationReport,
+    Plan,
+    Problem,
+    Progress,
+)
+from service_launcher.observation import Observer, Reading
 from service_launcher.operation import Operation
 from service_launcher.planner import Graph
 from service_launcher.plugins import Plugins
@@ -27,15 +40,6 @@ from service_launcher.settings import Settings, own_folder
 
 def _ignore(progress: Progress) -> None:
     """The listener of who does not watch."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The statuses of all services asked for, what else a person should know, and whether the engine answered."""
-
-    statuses: tuple[ServiceStatus, ...]
-    problems: tuple[Problem, ...] = ()
-    engine_error: EngineUnavailable | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Launcher:
         self.redact = Redactor(environment.secret_values())
         self._engine = engine
         self._events = events
-        self._observer = Observer(settings.root, environment, plugins, self.graph, self.redact)
+        self._observer = Observer(settings.root, environment, plugins, self.graph, self.redact, events)
 
     # Reading.
 
@@ -80,15 +84,42 @@ class Launcher:
 
     def status(self, names: Iterable[str] = (), phases: Iterable[str] = ()) -> Reading:
         """What is true of the services now. A silent engine makes them unknown, it raises nothing."""
-        services = self.select(names, phases)
-        view = EngineView(self._engine)
-        engine_error = None
-        try:
-            view.containers()
-        except EngineUnavailable as error:
-            engine_error = error
-        statuses = self._observer.statuses(services, view)
-        return Reading(statuses, tuple(self.plugins.problems), engine_error)
+        return self._observer.reading(self.select(names, phases), EngineView(self._engine))
+
+    def live(self, stop: threading.Event, names: Iterable[str] = (), phases: Iterable[str] = ()) -> Iterator[Reading]:
+        """A reading at once and after each change, until `stop` is set; records what happens meanwhile.
+
+        A silent engine makes everything unknown within 3 s and is asked again every second.
+        """
+        from service_launcher.live import Live  # here and below: a plain status does not pay for it
+
+        live = Live(
+            self._observer, self._engine, self._events, own_folder(self.settings) / "locks", self.settings.actor
+        )
+        return live.readings(self.select(names, phases), stop)
+
+    def explain(self, name: str) -> Explanation:
+        """Why a service is not ready, with what shows it and the next command. Raises UnknownService."""
+        from service_launcher.explanation import Explainer
+
+        return Explainer(self._observer, self._engine).explain(self.graph.resolve(name))
+
+    def events(self, name: str | None = None, limit: int | None = None) -> list[Event]:
+        """What is recorded, oldest first: all of it or the last `limit`, of all services or one."""
+        service = self.graph.resolve(name) if name else None
+        found = [e for e in self._events.read() if service is None or _concerns(e, service)]
+        return found[-limit:] if limit else found
+
+    def follow_events(self, stop: threading.Event, name: str | None = None) -> Iterator[Event]:
+        """What is recorded from now on, by any process; this one records what the engine tells meanwhile."""
+        service = self.graph.resolve(name) if name else None
+
+        def look() -> None:
+            for _ in self.live(stop):
+                pass
+
+        threading.Thread(target=look, daemon=True, name="event recorder").start()
+        return (e for e in self._events.follow(stop) if service is None or _concerns(e, service))
 
     def plan(self, action: Action, names: Sequence[str] = (), phases: Sequence[str] = ()) -> Plan:
         """What an operation would do now, and why. Raises EngineUnavailable."""
@@ -99,18 +130,33 @@ class Launcher:
             return operation.plan_start(wanted, by_phase=not names)[0]
         return operation.plan_stop(wanted) if action == "stop" else operation.plan_restart(wanted)
 
-    def logs(self, name: str, tail: int, follow: bool = False) -> Iterator[str]:
-        """The last lines of a service's container, redacted, and on with it when following. Raises LauncherError."""
-        entry = self.entries[self.graph.resolve(name)]
-        container = self._observer.container(entry, EngineView(self._engine))
-        if container is None:
-            raise LauncherError(f"{entry.id} has no container, so there are no logs", f"launcher start {entry.id}")
-        rest = b""
-        for chunk in self._engine.logs(container.id, tail, follow):
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield from (self.redact(line.decode("utf-8", "replace").rstrip("\r")) for line in lines)
-        if rest:
-            yield self.redact(rest.decode("utf-8", "replace"))
+    def logs(
+        self,
+        names: Iterable[str] = (),
+        tail: int | None = None,
+        since: datetime | None = None,
+        grep: re.Pattern[str] | None = None,
+        follow: threading.Event | None = None,
+    ) -> Iterator[LogLine]:
+        """The output of services' containers, redacted: merged by time, or followed until `follow` is set.
+
+        Raises EngineUnavailable, and LauncherError where no service asked for has a container.
+        """
+        from service_launcher.logs import Logs, Selection
+
+        services = self.select(names)
+        view = EngineView(self._engine)
+        if not follow and not any(self._observer.container(self.entries[s], view) for s in services):
+            if len(services) > 1:
+                raise LauncherError("no service has a container, so there are no logs", "launcher status")
+            raise LauncherError(
+                f"{services[0]} has no container, so there are no logs", f"launcher start {services[0]}"
+            )
+        logs = Logs(
+            self._engine, lambda s: self._observer.container(self.entries[s], EngineView(self._engine)), self.redact
+        )
+        selection = Selection(tail, since, grep)
+        return logs.follow(services, selection, follow) if follow else logs.read(services, selection)
 
     def config(self) -> list[Setting]:
         """Every variable that a plugin reads: its effective value (secrets masked) and where it came from."""
@@ -291,6 +337,10 @@ class Launcher:
             except EngineUnavailable as error:
                 done.append(f"network {name}: not created, because {error.summary}")
         return done
+
+
+def _concerns(event: Event, service: str) -> bool:
+    return event.service == service or service in event.detail.get("services", ())
 
 
 def _graph(listed: Iterable[ManifestEntry], plugins: Plugins) -> Graph:

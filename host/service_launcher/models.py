@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator
 
 ServiceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Action = Literal["start", "stop", "restart"]
@@ -80,11 +81,25 @@ class Link(Record):
     url: str
 
 
+class LastKnown(Record):
+    """What a service was when somebody last could tell, and when that was seen or recorded."""
+
+    state: ServiceState
+    at: datetime
+
+    @computed_field  # type: ignore[prop-decorator]  # as above
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since then."""
+        return round((now() - self.at).total_seconds(), 1)
+
+
 class ServiceStatus(Record):
     """The state of a service with the evidence for it.
 
     `since` is the start of the present container (UTC), `container` the engine's own word for it, `version`
-    what the application says of itself, `origin` what the image's label says it was built from.
+    what the application says of itself, `origin` what the image's label says it was built from. `last_known` is
+    there when the state is unknown and was known before.
     """
 
     id: ServiceId
@@ -103,6 +118,7 @@ class ServiceStatus(Record):
     rehearsal: bool = False
     stack: str | None = None
     counted: bool = True
+    last_known: LastKnown | None = None
 
     def layer(self, name: Literal["container", "health", "application"]) -> Verdict:
         """What the named layer says; a layer nobody reported does not apply."""
@@ -207,11 +223,74 @@ class Event(Record):
         "operation.started",
         "operation.finished",
         "state.changed",
+        "container.died",
+        "container.oom",
+        "health.changed",
         "plugin.failed",
         "preflight.refused",
     ]
     actor: str
     detail: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class LogLine(Record):
+    """One line of a container's output, redacted; `time` is when the engine received it."""
+
+    service: ServiceId
+    time: datetime
+    text: str
+
+
+class Cause(Record):
+    """A known cause: a regular expression over what containers and the engine say, and what it means.
+
+    `sentence` and `fix` may name the expression's groups in braces; `{service}` is the service's id. A group called
+    `port` also gets the culprit named. The first cause that matches counts, so the narrower one stands first.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    pattern: str
+    sentence: str = Field(min_length=1)
+    fix: str
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_an_expression(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from None
+        return pattern
+
+
+class HealthProbe(Record):
+    """One run of a health check: when it ended, its exit code, and what it printed."""
+
+    ended_at: datetime | None
+    exit_code: int
+    output: str
+
+
+class Explanation(Record):
+    """Why a service is not ready, on one screen: the cause in a sentence, what shows it, and the next command.
+
+    `cause_id` is None where no known cause fits and `cause` is what the status says. `dependants` are the services
+    that need this one; `log_lines` the last 20 of its container.
+    """
+
+    service: ServiceId
+    state: ServiceState
+    cause: str
+    cause_id: str | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    restart_count: int = 0
+    probes: tuple[HealthProbe, ...] = ()
+    log_lines: tuple[str, ...] = ()
+    dependants: tuple[str, ...] = ()
+    next_command: str
+    problems: tuple[Problem, ...] = ()
+    status: ServiceStatus
 
 
 class Progress(Record):
@@ -233,6 +312,7 @@ class Outcome(Record):
     seconds: float = 0.0
     status: ServiceStatus | None = None
     problems: tuple[Problem, ...] = ()
+    explanation: Explanation | None = None
 
 
 class OperationReport(Record):

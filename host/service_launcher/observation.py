@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,33 @@ from service_launcher.context import CallContext, Listener
 from service_launcher.engine import Container, EngineView
 from service_launcher.envfile import Environment
 from service_launcher.errors import EngineUnavailable, LauncherError, PluginFailed
-from service_launcher.models import Evidence, ManifestEntry, ServiceState, ServiceStatus, Verdict
+from service_launcher.events import EventLog
+from service_launcher.models import (
+    Evidence,
+    LastKnown,
+    ManifestEntry,
+    Problem,
+    ServiceState,
+    ServiceStatus,
+    Verdict,
+    now,
+)
 from service_launcher.planner import Graph
 from service_launcher.plugins import Plugins
 from service_launcher.redaction import Redactor
 
 SIDE_BY_SIDE = 16
+FRESH_SECONDS = 15.0  # older evidence does not make a service ready (design.md, section 9)
+SKEW_SECONDS = 5.0  # evidence from further in the future than this says that two clocks differ
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The statuses of all services asked for, what else a person should know, and whether the engine answered."""
+
+    statuses: tuple[ServiceStatus, ...]
+    problems: tuple[Problem, ...] = ()
+    engine_error: EngineUnavailable | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +52,17 @@ class Observer:
     plugins: Plugins
     graph: Graph
     redact: Redactor
+    events: EventLog
+    seen: dict[str, LastKnown] = field(default_factory=dict)
+
+    def reading(self, services: Sequence[str], view: EngineView) -> Reading:
+        """What is true of the services now. A silent engine makes them unknown; raises nothing."""
+        engine_error = None
+        try:
+            view.containers()
+        except EngineUnavailable as error:
+            engine_error = error
+        return Reading(self.statuses(services, view), tuple(self.plugins.problems), engine_error)
 
     def context(
         self,
@@ -55,15 +87,28 @@ class Observer:
     def statuses(self, services: Sequence[str], view: EngineView) -> tuple[ServiceStatus, ...]:
         """The status of each service, in the order asked for."""
         if len(services) < 2:
-            return tuple(self.status(service, view) for service in services)
-        from concurrent.futures import ThreadPoolExecutor
+            found = [self.status(service, view) for service in services]
+        else:
+            from concurrent.futures import ThreadPoolExecutor
 
-        # Side by side, so that the slowest owner and not the sum of all decides how long a reading takes.
-        with ThreadPoolExecutor(max_workers=min(len(services), SIDE_BY_SIDE)) as pool:
-            return tuple(pool.map(lambda service: self.status(service, view), services))
+            # Side by side, so that the slowest owner and not the sum of all decides how long a reading takes.
+            with ThreadPoolExecutor(max_workers=min(len(services), SIDE_BY_SIDE)) as pool:
+                found = list(pool.map(lambda service: self.status(service, view), services))
+        unknown = {status.id for status in found if status.state is ServiceState.UNKNOWN}
+        recorded = self.events.last_states() if unknown - self.seen.keys() else {}
+        for number, status in enumerate(found):
+            if status.id not in unknown:
+                self.seen[status.id] = LastKnown(state=status.state, at=now())
+            elif last := self.seen.get(status.id) or recorded.get(status.id):
+                found[number] = status.model_copy(update={"last_known": last})
+        return tuple(found)
 
     def status(self, service: str, view: EngineView) -> ServiceStatus:
-        """What the owner says, `unknown` where it cannot be asked; never raises."""
+        """What the owner says, `unknown` where it cannot be asked or its evidence is old; never raises."""
+        status = self._status(service, view)
+        return _not_fresh(status) or status if status.state is ServiceState.READY else status
+
+    def _status(self, service: str, view: EngineView) -> ServiceStatus:
         entry = self.graph.entries[service]
         if service not in self.plugins.owners:
             return self._without_owner(entry, view)
@@ -114,6 +159,22 @@ class Observer:
         return ServiceStatus(
             id=entry.id, state=ServiceState.UNMANAGED, message=message, stack=entry.stack, counted=False
         )
+
+
+def _not_fresh(status: ServiceStatus) -> ServiceStatus | None:
+    """The status as unknown, when something that makes it ready was seen too long ago, or in the future."""
+    for evidence in status.evidence:
+        if evidence.verdict is not Verdict.OK:
+            continue
+        age = evidence.age_seconds
+        if age > FRESH_SECONDS:
+            words = f"its {evidence.layer} evidence is {age:.0f} s old ({evidence.detail}); it counts for 15 s"
+        elif age < -SKEW_SECONDS:
+            words = f"the engine's clock is {-age:.0f} s ahead of the launcher's, so the age of its evidence is unknown"
+        else:
+            continue
+        return status.model_copy(update={"state": ServiceState.UNKNOWN, "message": words})
+    return None
 
 
 def _unknown(entry: ManifestEntry, reason: str, container: str | None = None) -> ServiceStatus:

@@ -74,7 +74,10 @@ class Operation:
             outcome = "cancelled"
             raise
         finally:
-            self._record("operation.finished", outcome=outcome, seconds=round(time.monotonic() - self._began, 2))
+            ended = {service: f"{o.result}: {o.message}" for service, o in self.outcomes.items()}
+            seconds = round(time.monotonic() - self._began, 2)
+            code = self.exit_code if outcome != "cancelled" else None
+            self._record("operation.finished", outcome=outcome, exit_code=code, seconds=seconds, services=ended)
 
     def start(self, wanted: Sequence[str], by_phase: bool) -> None:
         """Bring services and what they need to ready, and note each outcome."""
@@ -188,6 +191,8 @@ class Operation:
 
     def report(self) -> OperationReport:
         """How it all ended."""
+        if self.exit_code and self.action != "stop":
+            self._explain()
         problems = [*self.problems, *self.observer.plugins.problems]
         if self.events.lost:
             problems.append(Problem(severity="warn", summary=self.events.lost, fix="df -h; ls -l .launcher"))
@@ -199,6 +204,15 @@ class Operation:
             exit_code=self.exit_code,
             seconds=round(time.monotonic() - self._began, 2),
         )
+
+    def _explain(self) -> None:
+        from service_launcher.explanation import Explainer  # only who fails pays for it
+
+        explainer = Explainer(self.observer, self.engine)
+        for service, outcome in self.outcomes.items():
+            if outcome.result == "failed":
+                explained = explainer.explain(service, outcome.message)
+                self.outcomes[service] = outcome.model_copy(update={"explanation": explained})
 
     # Private: starting.
 
@@ -282,7 +296,7 @@ class Operation:
             late = "" if wait.settled(status) else f"not ready within {wait.seconds} s: "
             self._finish(status.id, "failed", late + status.message, status)
             self._show(status.id, "failed", status.message)
-        self._record("state.changed", status.id, state=status.state.value)
+        self._record("state.changed", status.id, state=status.state.value, message=status.message)
 
     # Private: stopping.
 
@@ -306,7 +320,7 @@ class Operation:
             self._finish(service, "failed", error.summary)
             return False
         self._finish(service, "stopped", message)
-        self._record("state.changed", service, state=ServiceState.STOPPED.value)
+        self._record("state.changed", service, state=ServiceState.STOPPED.value, requested=True)
         return True
 
     def _stop_through_owner_or_labels(self, service: str) -> str:

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service_launcher import hookspecs
 from service_launcher.errors import ConfigurationError, LauncherError, PluginFailed
-from service_launcher.models import Action, AutoStart, Event, ManifestEntry, Problem, ServiceStatus, Variable
+from service_launcher.models import Action, AutoStart, Cause, Event, ManifestEntry, Problem, ServiceStatus, Variable
 
 if TYPE_CHECKING:
     import click
@@ -42,6 +42,7 @@ DEADLINES: Mapping[str, float] = {
     "launcher_start": 1800.0,  # images may have to be pulled first
     "launcher_stop": 60.0,
     "launcher_status": 2.8,
+    "launcher_causes": 2.0,
     "launcher_commands": 5.0,
     "launcher_event": 1.0,
 }
@@ -138,6 +139,17 @@ class Plugins:
             owner = self.owners[entry.id]
             raise PluginFailed(f"plugin {owner} gave no status for {entry.id}", f"launcher plugins list; mend {owner}")
         return answer
+
+    def causes(self, entry: ManifestEntry) -> list[Cause]:
+        """The owner's known causes; a failure to tell them leaves the host's own."""
+        if entry.id not in self.owners:
+            return []
+        try:
+            found: list[Cause] = self._ask_owner(entry, "launcher_causes", list[Cause])
+        except PluginFailed as error:
+            self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, service=entry.id))
+            return []
+        return found
 
     def commands(self) -> dict[str, tuple[str, click.Command]]:
         """Click commands by name, with the plugin that offers each; the first of two equal names wins."""

@@ -64,6 +64,7 @@ STATUS = {
     "rehearsal": False,
     "stack": "tools",
     "counted": True,
+    "last_known": None,
 }
 
 

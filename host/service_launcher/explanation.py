@@ -1,0 +1,262 @@
+"""Why a service is not ready: the cause in one sentence, what shows it, what depends on it, and the next command."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from service_launcher import ports
+from service_launcher.engine import Container, Detail, Engine, EngineView
+from service_launcher.errors import EngineUnavailable, LauncherError
+from service_launcher.logs import Logs, Selection
+from service_launcher.models import Cause, Explanation, HealthProbe, Problem, ServiceState, ServiceStatus
+from service_launcher.observation import Observer
+
+SEARCHED_LINES = 300  # a stack trace of the JVM has about 100
+SHOWN_LINES = 20
+SHOWN_PROBES = 5
+
+#: What any container can suffer from; a plugin's own causes stand before these. The words are those of the Docker
+#: Engine 26, of runc, of glibc and musl, and of common programs.
+CAUSES = (
+    Cause(
+        id="port-taken",
+        pattern=r"(?s)(?:programming external connectivity|failed to bind|Bind for).{0,200}?"
+        r"[:\[]\S*?:(?P<port>\d+)\b.{0,80}?(?:address already in use|port is already allocated)",
+        sentence="port {port} was taken while {service} was being started",
+        fix="free the port or choose another one in .env, then: launcher start {service}",
+    ),
+    Cause(
+        id="image-missing",
+        pattern=r"(?:pulling (?P<image>\S+) (?:failed|stalled)[^\n]{0,160}|the image (?P<local>\S+) is not here|"
+        r"No such image: (?P<gone>\S+))",
+        sentence="the image cannot be had: {0}",
+        fix="name an image that is here, load one (docker load), or build one (tools/images/build)",
+    ),
+    Cause(
+        id="network-missing",
+        pattern=r"network (?P<network>\S+) (?:not found|declared as external, but could not be found)",
+        sentence="the network {network} is gone",
+        fix="launcher start {service}",
+    ),
+    Cause(
+        id="health-command-missing",
+        pattern=r"(?:health|OCI runtime exec).{0,200}?(?:executable file not found|no such file or directory)",
+        sentence="the health check names a command that is not in the image",
+        fix="correct the healthcheck in the compose file, then: launcher start {service}",
+    ),
+    Cause(
+        id="command-missing",
+        pattern=r"(?:exec|starting container process).{0,200}?(?:executable file not found|no such file or directory)",
+        sentence="the command that the container should run is not in its image",
+        fix="correct image or command in the compose file, then: launcher start {service}",
+    ),
+    Cause(
+        id="socket-permission",
+        pattern=r"permission denied.{0,80}?docker\.sock|docker\.sock.{0,80}?permission denied",
+        sentence="the container may not use the Docker socket",
+        fix="run it as a user of the socket's group, or without the socket",
+    ),
+    Cause(
+        id="no-space",
+        pattern=r"[Nn]o space left on device|ENOSPC|[Dd]isk quota exceeded",
+        sentence="there is no space left where the container writes",
+        fix="df -h; docker system df; free some space, then: launcher start {service}",
+    ),
+    Cause(
+        id="out-of-memory",
+        pattern=r"java\.lang\.OutOfMemoryError[^\n]*|[Cc]annot allocate memory|Out of memory",
+        sentence="the process ran out of memory ({0})",
+        fix="raise its memory limit, then: launcher start {service}",
+    ),
+    Cause(
+        id="read-only",
+        pattern=r"[Rr]ead-only file system",
+        sentence="the process has to write to a place that is read-only",
+        fix="launcher logs {service}; make that folder writable",
+    ),
+    Cause(
+        id="permission-denied",
+        pattern=r"[^\n]{0,160}(?:[Pp]ermission denied|AccessDeniedException|EACCES)[^\n]{0,80}",
+        sentence="the process may not read or write something it needs: {0}",
+        fix="ls -ln the folder; give it to the container's user, then: launcher start {service}",
+    ),
+    Cause(
+        id="port-taken-inside",
+        pattern=r"[^\n]{0,80}(?:[Aa]ddress already in use|EADDRINUSE)",
+        sentence="a port inside the container is taken by another of its processes ({0})",
+        fix="launcher logs {service}",
+    ),
+    Cause(
+        id="host-unknown",
+        pattern=r"UnknownHostException: (?P<host>[\w.-]+)|could not translate host name \"(?P<name>[^\"]+)\"|"
+        r"getaddrinfo \w+ (?P<node>\S+)|[^\n]{0,80}(?:Name or service not known|bad address)",
+        sentence="a host name that it needs is unknown on its networks: {0}",
+        fix="launcher status; start what it needs, then: launcher start {service}",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Explains services from what the engine, the logs, the plugins and the record say; changes nothing."""
+
+    observer: Observer
+    engine: Engine
+
+    def explain(self, service: str, failure: str | None = None) -> Explanation:
+        """Why a service is as it is; `failure` is what a start of it has just ended with. Raises nothing."""
+        view = EngineView(self.engine)
+        status = self.observer.statuses((service,), view)[0]
+        dependants = tuple(s for s in self.observer.graph.with_dependants((service,)) if s != service)
+        told = Explanation(
+            service=service,
+            state=status.state,
+            cause=failure or status.message,
+            next_command=_next_command(status),
+            dependants=dependants,
+            status=status,
+        )
+        if status.state in (ServiceState.READY, ServiceState.UNMANAGED) and not failure:
+            return told
+        try:
+            container = self.observer.container(self.observer.graph.entries[service], view)
+            detail = view.detail(container.id) if container is not None else None
+        except EngineUnavailable as error:
+            return told.model_copy(
+                update={"cause": error.summary, "cause_id": "engine-silent", "next_command": error.fix}
+            )
+        lines: list[str] = []
+        if container is not None and detail is not None:
+            lines = self._log_lines(service, container, detail.started_at)
+            told = told.model_copy(update=_facts(detail, lines, self.observer.redact))
+        problems = self._preflight(service, view) if status.state is not ServiceState.STARTING else ()
+        return told.model_copy(
+            update={"problems": problems, **self._cause(service, status, detail, lines, problems, failure)}
+        )
+
+    def _cause(
+        self,
+        service: str,
+        status: ServiceStatus,
+        detail: Detail | None,
+        lines: Sequence[str],
+        problems: Sequence[Problem],
+        failure: str | None,
+    ) -> dict[str, object]:
+        """The first that holds: what blocks a start, lack of memory, a known cause, an operator's wish."""
+        down = detail is None or detail.state in ("exited", "created", "dead")
+        if down and (blocking := next((p for p in problems if p.severity == "error"), None)):
+            return {"cause": blocking.summary, "cause_id": "preflight", "next_command": blocking.fix or "launcher plan"}
+        if detail is not None and detail.oom_killed:
+            limit = f" at its limit of {detail.memory_limit // 1_000_000} MB" if detail.memory_limit else ""
+            fix = f"raise its memory limit, then: launcher start {service}"
+            return {
+                "cause": f"the kernel ended it for lack of memory{limit}",
+                "cause_id": "out-of-memory",
+                "next_command": fix,
+            }
+        if status.state is ServiceState.STOPPED and failure is None and (by := self._who_stopped(service)):
+            return {
+                "cause": f"it was stopped by {by}",
+                "cause_id": "stopped",
+                "next_command": f"launcher start {service}",
+            }
+        said = [
+            failure or "",
+            *self._engine_words(detail),
+            status.message,
+            *(e.detail for e in status.evidence),
+            *lines,
+        ]
+        for cause in (*self.observer.plugins.causes(self.observer.graph.entries[service]), *CAUSES):
+            if match := re.search(cause.pattern, "\n".join(said)):
+                return self._known(service, cause, match)
+        return {}
+
+    def _known(self, service: str, cause: Cause, match: re.Match[str]) -> dict[str, object]:
+        names = {name: value for name, value in match.groupdict().items() if value}
+        values = {"service": service, **names}
+
+        def filled(text: str) -> str:
+            with contextlib.suppress(KeyError, IndexError, ValueError):
+                text = text.format(self.observer.redact(match[0].strip()), **values)
+            return text
+
+        sentence = filled(cause.sentence)
+        if port := names.get("port"):
+            culprit = self._holder(int(port))
+            sentence += f" by {culprit}" if culprit else "; it is free again now"
+        return {"cause": sentence, "cause_id": cause.id, "next_command": filled(cause.fix)}
+
+    def _holder(self, port: int) -> str | None:
+        with contextlib.suppress(EngineUnavailable):
+            for container in EngineView(self.engine).publishing(port):
+                return f"the container {container.name}"
+        return ports.holder(port)
+
+    def _who_stopped(self, service: str) -> str | None:
+        last = None
+        for event in self.observer.events.read():
+            if event.what == "state.changed" and event.service == service:
+                last = event
+        if last is None or not last.detail.get("requested"):
+            return None
+        return f"{last.actor} at {last.time:%Y-%m-%d %H:%M:%S} UTC"
+
+    @staticmethod
+    def _engine_words(detail: Detail | None) -> Iterator[str]:
+        if detail is not None:
+            yield detail.error
+            if detail.health != "healthy":
+                yield from (f"health: {check.output}" for check in detail.health_log[-1:])
+
+    def _log_lines(self, service: str, container: Container, since: datetime | None) -> list[str]:
+        """The last lines of the container's present or last life; older ones would tell of troubles long gone."""
+        logs = Logs(self.engine, lambda _: container, self.observer.redact)
+        lines: list[str] = []
+        with contextlib.suppress(LauncherError):
+            lines = [line.text for line in logs.read((service,), Selection(SEARCHED_LINES, since))]
+        return lines
+
+    def _preflight(self, service: str, view: EngineView) -> tuple[Problem, ...]:
+        entry = self.observer.graph.entries[service]
+        if service not in self.observer.plugins.owners:
+            return ()
+        try:
+            found = self.observer.plugins.preflight(entry, "start", lambda: self.observer.context(service, view))
+        except LauncherError as error:
+            return (
+                Problem(severity="error", summary=self.observer.redact(error.summary), fix=error.fix, service=service),
+            )
+        return tuple(p for p in found if p.severity != "info")
+
+
+def _facts(detail: Detail, lines: Sequence[str], redact: Callable[[str], str]) -> dict[str, object]:
+    ended = detail.state not in ("running", "paused", "created") or detail.restart_count > 0
+    return {
+        "exit_code": detail.exit_code if ended else None,
+        "oom_killed": detail.oom_killed,
+        "restart_count": detail.restart_count,
+        "probes": tuple(
+            HealthProbe(ended_at=check.ended_at, exit_code=check.exit_code, output=redact(check.output))
+            for check in detail.health_log[-SHOWN_PROBES:]
+        ),
+        "log_lines": tuple(lines[-SHOWN_LINES:]),
+    }
+
+
+def _next_command(status: ServiceStatus) -> str:
+    match status.state:
+        case ServiceState.READY:
+            return "launcher status"
+        case ServiceState.STOPPED | ServiceState.SKIPPED | ServiceState.STOPPING:
+            return f"launcher start {status.id}"
+        case ServiceState.STARTING:
+            return f"launcher logs --follow {status.id}"
+        case ServiceState.UNKNOWN:
+            return "launcher plugins list; launcher doctor"
+    return f"launcher logs {status.id}; launcher restart {status.id}"

@@ -1,0 +1,128 @@
+"""What does not come up is explained on one screen: the cause, what shows it, what depends on it, what to do."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+import pytest
+
+from tests.engines import PrivateEngine, wait_for
+from tests.installations import PASSWORD, Installation
+from tests.integration.test_waiting import _stand_in
+
+
+def explained(installation: Installation, service: str) -> dict[str, Any]:
+    """What `launcher explain` says of a service."""
+    done = installation.launcher("explain", service, "--json")
+    assert done.code == 0, done.text
+    return dict(done.json())
+
+
+def test_a_crash_is_explained_where_the_start_failed_and_again_on_demand(installation: Installation) -> None:
+    _stand_in(installation, STANDIN_EXIT="3", STANDIN_LOG=f"java.lang.IllegalStateException: {PASSWORD} \\e[31mred")
+    done = installation.launcher("start")
+    assert done.code == 1
+    for words in ("exit code: 3", "IllegalStateException", "try: launcher"):
+        assert words in done.err, done.err
+    assert PASSWORD not in done.text
+    told = explained(installation, "kestra")
+    assert (told["state"], told["exit_code"]) == ("failed", 3)
+    assert told["restart_count"] >= 1
+    assert any("IllegalStateException" in line for line in told["log_lines"])
+    assert len(told["log_lines"]) <= 20
+    assert PASSWORD not in str(told)
+
+
+def test_lack_of_memory_is_named_with_the_limit(installation: Installation) -> None:
+    _stand_in(installation, STANDIN_MEMORY_MB="300")
+    done = installation.launcher("start", KESTRA_MEMORY_LIMIT="64m")
+    assert done.code == 1
+    assert "lack of memory" in done.err, done.err
+    assert "67 MB" in done.err
+
+
+def test_a_password_that_the_volume_does_not_have(installation: Installation) -> None:
+    assert installation.launcher("start").code == 0
+    assert installation.launcher("stop").code == 0
+    done = installation.launcher("start", KESTRA_DB_PASSWORD="another1Password2of3")
+    assert done.code == 1
+    assert "KESTRA_DB_PASSWORD is not the password that the database was first started with" in done.err
+    assert "needed by: kestra-orchestrator" in done.err
+    told = explained(installation, "kestra-postgres")
+    assert told["cause_id"] == "database-password"
+    assert any("password authentication failed" in probe["output"] for probe in told["probes"])
+    assert told["dependants"] == ["kestra-orchestrator"]
+
+
+def test_an_image_that_cannot_be_had(installation: Installation) -> None:
+    done = installation.launcher("start", "--json", KESTRA_IMAGE="127.0.0.1:9/nobody/there:1")
+    told = next(o for o in done.json()["outcomes"] if o["service"] == "kestra-orchestrator")["explanation"]
+    assert told["cause_id"] == "image-missing"
+    assert "127.0.0.1:9/nobody/there:1" in told["cause"]
+
+
+def test_who_stopped_a_service_is_told(installation: Installation) -> None:
+    assert installation.launcher("start").code == 0
+    assert explained(installation, "kestra")["cause"].endswith("the API answers with our credentials")
+    assert installation.launcher("stop", "kestra").code == 0
+    told = explained(installation, "kestra")
+    assert told["cause_id"] == "stopped"
+    assert "(cli) at 20" in told["cause"]
+    assert told["next_command"] == "launcher start kestra-orchestrator"
+
+
+def test_what_happens_is_seen_at_once_and_recorded_once(installation: Installation, engine: PrivateEngine) -> None:
+    assert installation.launcher("start").code == 0
+    with (
+        installation.popen("status", "--watch", "--json") as screen,
+        installation.popen("events", "--follow", "--json") as events,
+    ):
+        seen: list[str] = []
+        told: list[str] = []
+        for process, lines in ((screen, seen), (events, told)):
+            assert process.stdout is not None
+            threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True).start()
+        wait_for(lambda: seen, 20, "the first reading")
+        engine.docker("kill", "tools-kestra")
+        wait_for(lambda: any('"container": "exited"' in line for line in seen), 5, "the death on the screen")
+        wait_for(lambda: any("container.died" in line for line in told), 5, "the death among the events")
+        assert installation.launcher("start").code == 0
+        wait_for(lambda: '"unknown"' not in seen[-1] and seen[-1].count('"state": "ready"') == 2, 15, "ready again")
+        engine.process.send_signal(signal.SIGSTOP)
+        try:
+            wait_for(lambda: seen[-1].count('"state": "unknown"') == 2, 6, "a frozen engine on the screen")
+        finally:
+            engine.process.send_signal(signal.SIGCONT)
+        assert '"last_known": {"state": "ready"' in seen[-1]
+        wait_for(lambda: seen[-1].count('"state": "ready"') == 2, 20, "ready again")
+    recorded = installation.launcher("events", "kestra", "--json").out.splitlines()
+    assert sum("container.died" in line and '"exit_code":137' in line for line in recorded) == 1
+
+
+def test_logs_of_several_services_are_merged_and_survive_a_restart(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    _stand_in(installation, STANDIN_LOG="first words")
+    assert installation.launcher("start").code == 0
+    both = installation.launcher("logs", "kestra", "kestra-postgres", "--tail", "50").out.splitlines()
+    assert {line.split(" | ")[0] for line in both} == {"kestra-orchestrator", "kestra-postgres"}
+    found = installation.launcher("logs", "kestra", "--grep", "first w.rds").out.splitlines()
+    assert found == ["first words"]
+    assert installation.launcher("logs", "kestra", "--since", "2030-01-01T00:00:00").out == ""
+    with installation.popen("logs", "--follow", "kestra", "--grep", "first words") as process:
+        lines: list[str] = []
+        assert process.stdout is not None
+        threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True).start()
+        wait_for(lambda: len(lines) == 1, 10, "what was there")
+        engine.docker("restart", "--time", "1", "tools-kestra")
+        wait_for(lambda: len(lines) == 2, 10, "what comes after a restart")
+        assert installation.launcher("stop", "kestra").code == 0
+        assert installation.launcher("start", "kestra").code == 0
+        wait_for(lambda: len(lines) == 3, 10, "what comes after a stop and a start")
+
+
+@pytest.mark.parametrize("arguments", [["--grep", "("], ["--since", "yesterday"], ["--tail", "-1"]])
+def test_a_wrong_selection_of_lines_is_a_usage_error(installation: Installation, arguments: list[str]) -> None:
+    assert installation.launcher("logs", "kestra", *arguments).code == 2
