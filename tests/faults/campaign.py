@@ -38,9 +38,9 @@ Story = Callable[["Case"], Iterator[Seen]]
 class Row:
     """One fault: its number in the list of faults, how it is injected, and what has to be seen.
 
-    `story` injects the fault, yields what was seen, and then removes the cause. `until` are invariants that cannot
+    `story` injects the fault, yields what was seen, and then removes the cause. `without` are invariants that cannot
     hold for this fault, by their number. `kestra` rows run the real Kestra, `slow` ones take more than 10 s,
-    `prepared` ones begin with everything ready.
+    `prepared` ones begin with everything ready. `disk` is the size in MB of a disk for the Engine alone.
     """
 
     fault: str
@@ -53,6 +53,7 @@ class Row:
     kestra: bool = False
     prepared: bool = True
     without: frozenset[str] = frozenset()
+    disk: int = 0
 
     @property
     def id(self) -> str:
@@ -74,12 +75,13 @@ def row(
     kestra: bool = False,
     prepared: bool = True,
     without: str = "",
+    disk: int = 0,
 ) -> Callable[[Story], Story]:
     """Put a story into the table."""
 
     def put(story: Story) -> Story:
         invariants = frozenset(without.split())
-        ROWS.append(Row(fault, name, injected, state, code, story, slow or kestra, kestra, prepared, invariants))
+        ROWS.append(Row(fault, name, injected, state, code, story, slow or kestra, kestra, prepared, invariants, disk))
         return story
 
     return put
@@ -212,13 +214,31 @@ class Case:
     def sql(self, statement: str, check: bool = True) -> str:
         """Run a statement in the database."""
         return self.engine.docker(
-            "exec", POSTGRES, "psql", "--no-psqlrc", "-qtA", "-U", "kestra", "-d", "kestra", "-c", statement, check=check
+            "exec",
+            POSTGRES,
+            "psql",
+            "--no-psqlrc",
+            "-qtA",
+            "-U",
+            "kestra",
+            "-d",
+            "kestra",
+            "-c",
+            statement,
+            check=check,
         )
 
     def ids(self) -> dict[str, str]:
         """The containers of the project, name to id."""
-        listed = self.engine.docker("ps", "-a", "--no-trunc", "--filter", "label=com.docker.compose.project=tools",
-                                    "--format", "{{.Names}} {{.ID}}")  # fmt: skip
+        listed = self.engine.docker(
+            "ps",
+            "-a",
+            "--no-trunc",
+            "--filter",
+            "label=com.docker.compose.project=tools",
+            "--format",
+            "{{.Names}} {{.ID}}",
+        )
         return dict(line.split() for line in listed.splitlines())
 
     def records(self) -> list[dict[str, Any]]:

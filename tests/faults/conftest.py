@@ -35,7 +35,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         row, seen = result.row, result.seen
         saw = (seen.state, str(seen.code), f"{seen.seconds:.1f} s") if seen else ("", "", "")
         verdict = f"RED: {result.failure.splitlines()[0][:80]}" if result.failure else "green"
-        table.add_row(row.fault, row.name, row.injected, *saw, result.lost or "nothing", f"{result.seconds:.0f} s", verdict)  # fmt: skip
+        table.add_row(
+            row.fault, row.name, row.injected, *saw, result.lost or "nothing", f"{result.seconds:.0f} s", verdict
+        )
     green = sum(not result.failure for result in TABLE)
     console = Console(width=220, record=True, file=terminalreporter._tw._file)
     console.print(table)

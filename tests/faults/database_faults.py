@@ -60,8 +60,15 @@ def kestra_killed(case: Case) -> Iterator[Seen]:
     yield case.until("ready", 120)
 
 
-@row("F16", "first start interrupted", "SIGKILL of the database while initdb runs", state="failed", code=1, slow=True,
-     prepared=False)  # fmt: skip
+@row(
+    "F16",
+    "first start interrupted",
+    "SIGKILL of the database while initdb runs",
+    state="failed",
+    code=1,
+    slow=True,
+    prepared=False,
+)
 def first_start_interrupted(case: Case) -> Iterator[Seen]:
     with case.starting("start", "kestra-postgres") as start:
         wait_for(lambda: (_files(case) / "PG_VERSION").exists(), 60, "initdb has begun", every=0.01)
@@ -122,8 +129,14 @@ def database_damaged(case: Case) -> Iterator[Seen]:
     control.write_bytes(whole)
 
 
-@row("F20", "disk full under the database", "its volume is a file system that is filled up", state="ready", slow=True,
-     prepared=False)  # fmt: skip
+@row(
+    "F20",
+    "disk full under the database",
+    "its volume is a file system that is filled up",
+    state="ready",
+    slow=True,
+    prepared=False,
+)
 def disk_full_under_the_database(case: Case) -> Iterator[Seen]:
     with small_disk(case.folder / "database", 250) as disk:
         (disk / "data").mkdir()
@@ -142,8 +155,16 @@ def disk_full_under_the_database(case: Case) -> Iterator[Seen]:
     case.installation.launcher("stop")
 
 
-@row("F22", "volume not writable", "its volume is mounted read-only", state="failed", code=1, slow=True, prepared=False,
-     without="I6")  # fmt: skip
+@row(
+    "F22",
+    "volume not writable",
+    "its volume is mounted read-only",
+    state="failed",
+    code=1,
+    slow=True,
+    prepared=False,
+    without="I6",
+)
 def volume_not_writable(case: Case) -> Iterator[Seen]:
     with small_disk(case.folder / "database", 250) as disk:
         os.system(f"mount -o remount,ro {disk}")

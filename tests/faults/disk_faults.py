@@ -9,8 +9,15 @@ from tests.faults.campaign import STAND_IN, Case, Recorded, Seen, row
 from tests.faults.own_engine import fill, small_disk
 
 
-@row("F21", "disk full for the engine", "its data root, an ext4 of 2 GB, is filled up to 100 MB", state="refused", code=3,
-     slow=True, disk=2000)  # fmt: skip
+@row(
+    "F21",
+    "disk full for the engine",
+    "its data root, an ext4 of 2 GB, is filled up to 100 MB",
+    state="refused",
+    code=3,
+    slow=True,
+    disk=2000,
+)
 def disk_full_for_the_engine(case: Case) -> Iterator[Seen]:
     assert case.installation.launcher("stop").code == 0
     ballast = fill(case.engine.folder, 100_000_000)
@@ -18,8 +25,14 @@ def disk_full_for_the_engine(case: Case) -> Iterator[Seen]:
     ballast.unlink()
 
 
-@row("F21", "disk full under running services", "the Engine's data root has not one byte left", state="ready", slow=True,
-     disk=2000)  # fmt: skip
+@row(
+    "F21",
+    "disk full under running services",
+    "the Engine's data root has not one byte left",
+    state="ready",
+    slow=True,
+    disk=2000,
+)
 def disk_full_under_running_services(case: Case) -> Iterator[Seen]:
     ballast = fill(case.engine.folder, 0)
     case.injected()
@@ -28,8 +41,14 @@ def disk_full_under_running_services(case: Case) -> Iterator[Seen]:
     ballast.unlink()
 
 
-@row("F21", "disk full for .env", "launcher init on a disk without one byte left", state="not written", code=2,
-     prepared=False)  # fmt: skip
+@row(
+    "F21",
+    "disk full for .env",
+    "launcher init on a disk without one byte left",
+    state="not written",
+    code=2,
+    prepared=False,
+)
 def disk_full_for_env(case: Case) -> Iterator[Seen]:
     with small_disk(case.folder / "small", 30) as disk:
         moved = Recorded.copied(CHECKOUT, disk / "root", case.engine, kestra=STAND_IN)

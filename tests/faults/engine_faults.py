@@ -28,8 +28,14 @@ def engine_down(case: Case) -> Iterator[Seen]:
     case.engine.begin()
 
 
-@row("F2", "engine restarted in mid-start", "SIGTERM while the start waits for a health check", state="unknown", code=5,
-     prepared=False)  # fmt: skip
+@row(
+    "F2",
+    "engine restarted in mid-start",
+    "SIGTERM while the start waits for a health check",
+    state="unknown",
+    code=5,
+    prepared=False,
+)
 def engine_restarted(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="4")
     with case.starting() as start:
@@ -128,8 +134,13 @@ def engine_of_another_api(case: Case) -> Iterator[Seen]:
     del case.installation.shell["DOCKER_HOST"]
 
 
-@row("F43", "event stream dropped", "a proxy that closes all connections while a start waits", state="ready",
-     prepared=False)  # fmt: skip
+@row(
+    "F43",
+    "event stream dropped",
+    "a proxy that closes all connections while a start waits",
+    state="ready",
+    prepared=False,
+)
 def event_stream_dropped(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="3")
     with _through(case).serving() as proxy, case.starting("start", DOCKER_HOST=proxy.address) as start:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass, field
 
-from tests.faults.campaign import COMPOSE_FILE, POSTGRES, WITNESSES, Case, Command
+from tests.faults.campaign import WITNESSES, Case, Command
 from tests.installations import DATABASE_PASSWORD, PASSWORD
 
 READ_SECONDS = 3.0
@@ -36,8 +35,14 @@ class Before:
 
 
 def _foreign(case: Case) -> str:
-    found = [case.engine.docker(kind, "inspect", "--format", what, "somebody-elses")
-             for kind, what in (("network", "{{.Id}}"), ("volume", "{{.CreatedAt}}"), ("container", "{{.Id}} {{.State.Status}}"))]  # fmt: skip
+    found = [
+        case.engine.docker(kind, "inspect", "--format", what, "somebody-elses")
+        for kind, what in (
+            ("network", "{{.Id}}"),
+            ("volume", "{{.CreatedAt}}"),
+            ("container", "{{.Id}} {{.State.Status}}"),
+        )
+    ]
     return " ".join(found)
 
 
@@ -166,8 +171,15 @@ def hold(case: Case, before: Before) -> str:
     if "I4" not in left_out:
         only_own_things(case, before)
     missing = "" if "I5" in left_out else lost(case, before)
-    for number, invariant in (("I1", truth), ("I2", bounded), ("I7", files_are_whole), ("I8", secrecy), ("I9", explained),
-                              ("I11", capped), ("I12", told_of)):  # fmt: skip
+    for number, invariant in (
+        ("I1", truth),
+        ("I2", bounded),
+        ("I7", files_are_whole),
+        ("I8", secrecy),
+        ("I9", explained),
+        ("I11", capped),
+        ("I12", told_of),
+    ):
         if number not in left_out:
             invariant(case)
     return missing

@@ -67,8 +67,15 @@ def registry_cuts_off(case: Case) -> Iterator[Seen]:
         yield case.start("kestra", says=f"pulling {image}", KESTRA_IMAGE=image)
 
 
-@row("F8", "registry stalls", "a layer of which no second half ever comes", state="failed", code=1, slow=True,
-     prepared=False)  # fmt: skip
+@row(
+    "F8",
+    "registry stalls",
+    "a layer of which no second half ever comes",
+    state="failed",
+    code=1,
+    slow=True,
+    prepared=False,
+)
 def registry_stalls(case: Case) -> Iterator[Seen]:
     with _registry(case, "stalled") as image:
         yield case.start("kestra", says=f"pulling {image} stalled", KESTRA_IMAGE=image)
@@ -121,8 +128,14 @@ def network_deleted(case: Case) -> Iterator[Seen]:
     yield case.read()
 
 
-@row("F11", "no addresses left", "a foreign network takes all subnets of the Engine", state="failed", code=1,
-     prepared=False)  # fmt: skip
+@row(
+    "F11",
+    "no addresses left",
+    "a foreign network takes all subnets of the Engine",
+    state="failed",
+    code=1,
+    prepared=False,
+)
 def no_addresses_left(case: Case) -> Iterator[Seen]:
     case.engine.docker("network", "create", "--subnet", "10.213.0.0/16", "greedy")
     yield case.start(service="kestra-postgres", says="address pool")
@@ -141,7 +154,9 @@ def half_created(case: Case) -> Iterator[Seen]:
 
 @row("F13", "name taken", "a container of another project has Kestra's name", state="failed", code=1, prepared=False)
 def name_taken(case: Case) -> Iterator[Seen]:
-    stranger = case.engine.docker("run", "-d", "--name", KESTRA, "--label", "com.docker.compose.project=other", STAND_IN)
+    stranger = case.engine.docker(
+        "run", "-d", "--name", KESTRA, "--label", "com.docker.compose.project=other", STAND_IN
+    )
     yield case.start(says=KESTRA)
     assert case.engine.inspect(KESTRA, "{{.Id}} {{.State.Running}}") == f"{stranger} true"
     case.engine.docker("rm", "-f", KESTRA)
@@ -157,5 +172,3 @@ def firewall_flushed(case: Case) -> Iterator[Seen]:
     answers = case.installation.api("GET", "/api/v1/main/flows/search?size=1")[0] == 200
     assert (seen.state == "ready") == answers
     yield seen
-
-

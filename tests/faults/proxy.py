@@ -73,8 +73,10 @@ class Proxy:
                 return
             upstream = await asyncio.open_unix_connection(self.engine)
             self._open.add(upstream[1])
-            both = [asyncio.create_task(self._to_engine(reader, upstream[1])),
-                    asyncio.create_task(self._from_engine(upstream[0], writer))]  # fmt: skip
+            both = [
+                asyncio.create_task(self._to_engine(reader, upstream[1])),
+                asyncio.create_task(self._from_engine(upstream[0], writer)),
+            ]
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             finally:

@@ -54,8 +54,15 @@ def crash_loop_unchecked(case: Case) -> Iterator[Seen]:
     _mended(case)
 
 
-@row("F24", "slow crash loop", "exit 3 after 2 s of running, without a health check", state="failed", code=1, slow=True,
-     prepared=False)  # fmt: skip
+@row(
+    "F24",
+    "slow crash loop",
+    "exit 3 after 2 s of running, without a health check",
+    state="failed",
+    code=1,
+    slow=True,
+    prepared=False,
+)
 def slow_crash_loop(case: Case) -> Iterator[Seen]:
     without_health_check(case)
     case.stand_in(STANDIN_EXIT="3:2")

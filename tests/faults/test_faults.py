@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +12,23 @@ import pytest
 
 from tests.conftest import CHECKOUT
 from tests.faults import (  # noqa: F401 - importing them fills the table
+    database_faults,
+    disk_faults,
     engine_faults,
+    file_faults,
     invariants,
+    launcher_faults,
+    load_faults,
     place_faults,
+    plugin_faults,
     service_faults,
 )
 from tests.faults.campaign import ROWS, STAND_IN, Case, Recorded, Row
-from tests.faults.conftest import Result, TABLE
-from tests.faults.own_engine import STAND_INS, OwnEngine, own_network
+from tests.faults.conftest import TABLE, Result
+from tests.faults.own_engine import STAND_INS, OwnEngine, own_network, small_disk
 from tests.installations import REAL_KESTRA
+
+SUITE = os.environ.get("LAUNCHER_TEST_ENGINE", "suite")
 
 
 def _parameter(row: Row) -> object:
@@ -31,7 +41,10 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     """The installation of a row on its own Engine."""
     row: Row = request.getfixturevalue("row")
     images = (*STAND_INS, "kestra-1.3.25") if row.kestra else STAND_INS
-    with own_network(), OwnEngine.begun("faults", images) as engine:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(own_network())
+        disk = stack.enter_context(small_disk(tmp_path / "engine", row.disk)) if row.disk else None
+        engine = stack.enter_context(OwnEngine.begun(f"{SUITE}-faults", images, folder=disk))
         image = REAL_KESTRA if row.kestra else STAND_IN
         installation = Recorded.copied(CHECKOUT, tmp_path / "installation", engine, kestra=image)
         yield Case(row, engine, installation, tmp_path)
