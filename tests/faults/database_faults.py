@@ -87,6 +87,8 @@ def password_changed(case: Case) -> Iterator[Seen]:
     case.edit(DATABASE_PASSWORD, "another1Password2of3tests", Path(".env"))
     yield case.start(service="kestra-postgres", says="password")
     env.write_text(env.read_text().replace("another1Password2of3tests", DATABASE_PASSWORD))
+    # Stopped, because a Kestra that is older than its database's start is believed only after three minutes.
+    assert case.installation.launcher("stop").code == 0
 
 
 @row("F18", "database paused", "docker pause", state="degraded")
@@ -171,7 +173,8 @@ def volume_not_writable(case: Case) -> Iterator[Seen]:
         _on(case, disk)
         yield case.start(service="kestra-postgres")
         os.system(f"mount -o remount,rw {disk}")
-        assert case.installation.launcher("start").code == 0
+        done = case.installation.launcher("start")
+        assert done.code == 0, done.text
         case.installation.launcher("stop")
         case.engine.docker("rm", "-f", POSTGRES, KESTRA)
         case.engine.docker("volume", "rm", DATA)

@@ -120,5 +120,9 @@ def fill(folder: Path, leave: int) -> Path:
     """Fill a disk up to so many bytes; removing the returned file frees it."""
     ballast = folder / "ballast"
     size = shutil.disk_usage(folder).free - leave
-    subprocess.run(["fallocate", "--length", str(size), str(ballast)], check=True)
+    # The file system needs some blocks for itself: to the last byte it is filled by writing until that fails.
+    subprocess.run(["fallocate", "--length", str(size - 2_000_000 * (leave == 0)), str(ballast)], check=True)
+    if leave == 0:
+        rest = ["dd", "if=/dev/zero", f"of={ballast}", "oflag=append", "conv=notrunc", "bs=4k", "status=none"]
+        assert subprocess.run(rest, capture_output=True, check=False).returncode, "the disk is full"
     return ballast
