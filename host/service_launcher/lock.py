@@ -15,7 +15,7 @@ from service_launcher.models import now
 
 @contextlib.contextmanager
 def hold(folder: Path, name: str, actor: str, action: str) -> Iterator[Path]:
-    """Hold the lock `name` in a folder; yields the lock file for children to share. Raises Busy at once, ConfigurationError.
+    """Hold the lock `name` in a folder; yields the lock file for children to share. Raises Busy, ConfigurationError.
 
     It is taken exclusively and then turned into a shared lock, so that `flock --shared` lets children in and
     keeps other launchers out even after this process is killed. The turning is not atomic: who loses the
