@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,24 +25,37 @@ class Result:
     failure: str = ""
 
 
-TABLE: list[Result] = []
+_results: list[Result] = []
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table; also into the file that --faults-table names."""
-    if not TABLE:
-        return
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[Result], None]:
+    """Takes down how a row ended; the file that --faults-table names is always up to date."""
+
+    def taken(result: Result) -> None:
+        _results.append(result)
+        if target := request.config.getoption("--faults-table"):
+            Path(str(target)).write_text(_table())
+
+    return taken
+
+
+def _table() -> str:
     table = Table("fault", "what", "injected by", "seen", "exit", "time to truth", "lost", "row took", "", box=None)
-    for result in sorted(TABLE, key=lambda r: (int(r.row.fault[1:]), r.row.name)):
+    for result in sorted(_results, key=lambda r: (int(r.row.fault[1:]), r.row.name)):
         row, seen = result.row, result.seen
         saw = (seen.state, str(seen.code), f"{seen.seconds:.1f} s") if seen else ("", "", "")
-        verdict = f"RED: {result.failure.splitlines()[0][:80]}" if result.failure else "green"
-        table.add_row(
-            row.fault, row.name, row.injected, *saw, result.lost or "nothing", f"{result.seconds:.0f} s", verdict
-        )
-    green = sum(not result.failure for result in TABLE)
-    console = Console(width=220, record=True, file=terminalreporter._tw._file)
+        verdict = f"RED: {' '.join(result.failure.split())[:160]}" if result.failure else "green"
+        took = f"{result.seconds:.0f} s"
+        table.add_row(row.fault, row.name, row.injected, *saw, result.lost or "nothing", took, verdict)
+    survived = sum(not result.failure for result in _results)
+    console = Console(width=320, file=io.StringIO(), record=True)
     console.print(table)
-    console.print(f"{green} of {len(TABLE)} faults survived with nothing lost")
-    if target := config.getoption("--faults-table", None):
-        Path(str(target)).write_text(console.export_text())
+    console.print(f"{survived} of {len(_results)} faults survived with nothing lost")
+    return console.export_text()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table."""
+    if _results:
+        terminalreporter.write("\n".join(line.rstrip() for line in _table().splitlines()) + "\n")

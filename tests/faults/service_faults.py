@@ -43,6 +43,10 @@ def crash_loop(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_EXIT="3")
     yield case.start(says="exit code 3")
     assert case.status("kestra-postgres")["state"] == "ready"
+    told = case.installation.launcher("explain", "kestra", "--json").json()
+    assert told["exit_code"] == 3, told
+    assert told["restart_count"] >= 3, told
+    assert told["next_command"], told
     _mended(case)
 
 

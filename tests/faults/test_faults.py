@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from tests.faults import (  # noqa: F401 - importing them fills the table
     service_faults,
 )
 from tests.faults.campaign import ROWS, STAND_IN, Case, Recorded, Row
-from tests.faults.conftest import TABLE, Result
+from tests.faults.conftest import Result
 from tests.faults.own_engine import STAND_INS, OwnEngine, own_network, small_disk
 from tests.installations import REAL_KESTRA
 
@@ -51,7 +51,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
 
 
 @pytest.mark.parametrize("row", [_parameter(row) for row in ROWS])
-def test_fault(row: Row, case: Case) -> None:
+def test_fault(row: Row, case: Case, note: Callable[[Result], None]) -> None:
     began, seen, lost = time.monotonic(), None, "not looked at"
     try:
         if row.prepared:
@@ -67,6 +67,6 @@ def test_fault(row: Row, case: Case) -> None:
         lost = invariants.hold(case, before)
         assert not lost
     except BaseException as error:
-        TABLE.append(Result(row, seen, lost, time.monotonic() - began, f"{type(error).__name__}: {error}"))
+        note(Result(row, seen, lost, time.monotonic() - began, f"{type(error).__name__}: {error}"))
         raise
-    TABLE.append(Result(row, seen, lost, time.monotonic() - began))
+    note(Result(row, seen, lost, time.monotonic() - began))
