@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -227,7 +227,9 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-FIGURES: dict[str, tuple[Callable[[Installation, int], list[Figure]], int]] = {
+Measured = tuple[Callable[[Installation, int], list[Figure]], int]
+
+FIGURES: dict[str, Measured] = {
     "cold": (cold, 5),
     "noop": (noop, 10),
     "status": (status, 15),
@@ -237,16 +239,17 @@ FIGURES: dict[str, tuple[Callable[[Installation, int], list[Figure]], int]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figures", nargs="*", choices=[*FIGURES, []], help="which figures; all when none is named")
-    chosen = parser.parse_args().figures or list(FIGURES)
+def main(known: Mapping[str, Measured] = FIGURES, about: str | None = __doc__, result: str = "figures") -> None:
+    """Measure the figures that the command line names, print the table and write the JSON."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("figures", nargs="*", choices=[*known, []], help="which figures; all when none is named")
+    chosen = parser.parse_args().figures or list(known)
     figures: list[Figure] = []
     with PrivateEngine.started("bench", images=True) as engine, tempfile.TemporaryDirectory() as folder:
         installation = Installation.copied(CHECKOUT, Path(folder) / "root", engine)
         for name in chosen:
             print(f"measuring {name} …", file=sys.stderr)
-            measure, rounds = FIGURES[name]
+            measure, rounds = known[name]
             figures += measure(installation, rounds)
     table = Table("figure", "median", "goal", "met", "launcher", "beside it", box=None)
     for figure in figures:
@@ -259,7 +262,7 @@ def main() -> None:
     results.mkdir(exist_ok=True)
     revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     document = {"revision": revision.stdout.strip(), "figures": [asdict(f) | {"met": f.met} for f in figures]}
-    (results / "figures.json").write_text(json.dumps(document, indent=2) + "\n")
+    (results / f"{result}.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,11 @@ from tests.installations import Installation
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option of the fault campaign."""
+    parser.addoption("--faults-table", metavar="FILE", help="write the table of the fault campaign also to a file")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What stands in a folder of real parts is marked so, whatever its author remembered."""
     for item in items:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,7 +125,7 @@ class PrivateEngine:
         self.process.send_signal(number)
 
     @staticmethod
-    def _spawn(folder: Path, run: Path) -> subprocess.Popen[bytes]:
+    def _spawn(folder: Path, run: Path, options: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         command = [
             "dockerd",
             f"--host=unix://{run}/docker.sock",
@@ -136,6 +136,7 @@ class PrivateEngine:
             f"--containerd-plugins-namespace=launcher-test-plugins-{folder.name}",
             "--default-address-pool=base=10.213.0.0/16,size=24",
             "--bip=10.212.0.1/24",
+            *options,
         ]
         with (folder / "dockerd.log").open("wb") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -149,8 +150,8 @@ class PrivateEngine:
 
         wait_for(answers, READY_SECONDS, "a private dockerd answers", every=0.2)
 
-    def _load_images(self) -> None:
-        for tar in sorted((CACHE / "images").glob("*.tar")):
+    def _load_images(self, pattern: str = "*") -> None:
+        for tar in sorted((CACHE / "images").glob(f"{pattern}.tar")):
             digest, loaded = Path(f"{tar}.digest").read_text(), self.folder / f"{tar.name}.loaded"
             if not loaded.exists() or loaded.read_text() != digest:
                 self.docker("load", "--input", str(tar))

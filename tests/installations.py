@@ -16,7 +16,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.engines import PrivateEngine, wait_for
 
@@ -123,7 +123,9 @@ class Installation:
         return self.run(program, "--root", str(self.root), *arguments, cwd=cwd, seconds=seconds, **exported)
 
     @contextlib.contextmanager
-    def popen(self, *arguments: str, **exported: str) -> Iterator[subprocess.Popen[str]]:
+    def popen(
+        self, *arguments: str, into: IO[str] | int = subprocess.PIPE, **exported: str
+    ) -> Iterator[subprocess.Popen[str]]:
         """Begin a launcher command and go on; whatever is left of it at the end of the block is killed."""
         program = str(Path(sys.executable).with_name("launcher"))
         with subprocess.Popen(
@@ -131,7 +133,7 @@ class Installation:
             cwd=self.root,
             env={**self.environment, **exported},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=into,
             stderr=subprocess.PIPE,
             text=True,
             # A background shell hands down an ignored SIGINT, which no terminal does.

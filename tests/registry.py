@@ -31,9 +31,12 @@ class Registry:
 
     @classmethod
     @contextlib.contextmanager
-    def serving(cls, engine: PrivateEngine, image: str, folder: Path, bytes_per_second: int) -> Iterator[Registry]:
-        """Serve a local image until the block ends."""
+    def serving(
+        cls, engine: PrivateEngine, image: str, folder: Path, bytes_per_second: int, fault: str = ""
+    ) -> Iterator[Registry]:
+        """Serve a local image until the block ends; `fault` spoils its layers: flipped, cut or stalled half-way."""
         manifest, blobs = _unpacked(engine, image, folder)
+        ended = threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -61,6 +64,14 @@ class Registry:
                 elif body and source is not None:
                     with source.open("rb") as file:
                         while chunk := file.read(CHUNK):
+                            half_way = fault and file.tell() > size / 2 and size > CHUNK
+                            if half_way and fault == "flipped":
+                                chunk = bytes([chunk[0] ^ 1]) + chunk[1:]
+                            elif half_way:
+                                if fault == "stalled":
+                                    ended.wait()
+                                self.close_connection = True
+                                return
                             self.wfile.write(chunk)
                             time.sleep(len(chunk) / bytes_per_second)  # the speed of the line
 
@@ -72,6 +83,7 @@ class Registry:
         try:
             yield cls(f"127.0.0.1:{server.server_port}/tests/stand-in:1")
         finally:
+            ended.set()
             server.shutdown()
             server.server_close()
 

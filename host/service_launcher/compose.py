@@ -89,6 +89,11 @@ class ComposeProject:
         with self._client(seconds) as docker:
             docker.container.start(list(ids))
 
+    def remove_containers(self, ids: Sequence[str], *, seconds: float) -> None:
+        """Remove containers that do not run; volumes stay, those without a name too. Raises ComposeFailed."""
+        with self._client(seconds) as docker:
+            docker.container.remove(list(ids))
+
     def stop(self, services: Sequence[str], *, seconds: float, report: Report) -> None:
         """Stop services and keep their containers. Raises ComposeFailed."""
         with self._client(seconds) as docker:

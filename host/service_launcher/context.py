@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ Listener = Callable[[Progress], None]
 
 #: Images under this name are built on this machine; no registry is ever asked for one.
 LOCAL_IMAGES = "local/"
+
+_NETWORK_GONE = re.compile(r"network \S+ not found")
 
 
 @dataclass(frozen=True)
@@ -110,11 +113,16 @@ class ComposeServices:
             self.project.up(self.services, seconds=seconds, report=self.context.report)
             return
         # `up` would look at what is needed once more, every half second. The launcher has seen it ready.
-        self.project.create(self.services, seconds=seconds, report=self.context.report)
-        view = EngineView(self.context.engine.engine)
-        made = [view.compose_service(self.project.name, service) for service in self.services]
+        made = self._created(seconds)
         self.context.report("starting")
-        self.project.start_containers([c.id for c in made if c is not None], seconds=seconds)
+        try:
+            self.project.start_containers(made, seconds=seconds)
+        except ComposeFailed as error:
+            if not _NETWORK_GONE.search(error.summary):
+                raise
+            # A stopped container knows its networks by id, and one that was removed meanwhile never comes back.
+            self.project.remove_containers(made, seconds=seconds)
+            self.project.start_containers(self._created(seconds), seconds=seconds)
 
     def stop(self, *, seconds: float) -> None:
         """Stop the services and keep their containers; needs neither the files nor their variables."""
@@ -146,6 +154,13 @@ class ComposeServices:
         """Create a network where there is none of that name."""
         if not self.context.engine.network_exists(name):
             self.project.create_network(name)
+
+    def _created(self, seconds: float) -> list[str]:
+        """Create what is missing or has changed, and return the ids of the services' containers."""
+        self.project.create(self.services, seconds=seconds, report=self.context.report)
+        view = EngineView(self.context.engine.engine)
+        made = [view.compose_service(self.project.name, service) for service in self.services]
+        return [container.id for container in made if container is not None]
 
     def _cannot_get_well(self, service: str, needed: Iterable[str]) -> bool:
         """Whether a container is there that no waiting helps: ill, frozen, crashing, or begun before what it needs."""

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from service_launcher.errors import EngineUnavailable, LauncherError
+from service_launcher.errors import EngineUnavailable, EventStreamEnded, LauncherError
 from service_launcher.models import Port
 
 if TYPE_CHECKING:
@@ -143,15 +143,19 @@ class Engine:
         return APIClient(base_url=endpoint(), timeout=self._read_seconds)  # type: ignore[arg-type]
 
     def _ask(self, question: Callable[[APIClient], T]) -> T:
-        from docker.errors import DockerException
+        from docker.errors import APIError, DockerException, NotFound
         from requests.exceptions import RequestException
 
         try:
             return question(self._client)
+        except NotFound:
+            raise
+        except APIError as error:
+            raise EngineUnavailable(
+                f"the Docker Engine at {endpoint() or 'its usual socket'} refuses to answer ({error.explanation})",
+                "docker version; a newer launcher may be needed for this Engine",
+            ) from error
         except (DockerException, RequestException, OSError, ValueError) as error:
-            status = getattr(getattr(error, "response", None), "status_code", None)
-            if status is not None:
-                raise
             where = endpoint() or "its usual socket"
             raise EngineUnavailable(
                 f"the Docker Engine at {where} does not answer ({_reason(error)})",
@@ -251,7 +255,8 @@ class Engine:
         layers: dict[str, tuple[int, int]] = {}
         fix = f"docker pull {image}, or name an image that is here (tools/images/build makes local ones)"
         try:
-            stream = self._ask(lambda c: c.pull(repository, tag=tag, stream=True, decode=True))
+            self.ping()
+            stream = self._client.pull(repository, tag=tag, stream=True, decode=True)
             for line in _with_deadline(stream, STALL_SECONDS):
                 if line is None:
                     raise LauncherError(f"pulling {image} stalled: no data for {STALL_SECONDS:.0f} s", fix)
@@ -415,7 +420,7 @@ class Changes:
         if found:
             self._events.put(None)  # these first; the end is told by the next call
         elif not self._closed:
-            raise EngineUnavailable("the Docker Engine ended its event stream", "launcher status")
+            raise EventStreamEnded("the Docker Engine ended its event stream", "launcher status")
         return tuple(found)
 
     def close(self) -> None:

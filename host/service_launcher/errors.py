@@ -11,6 +11,7 @@ LauncherError                      1
 ├── PreflightRefused               3   nothing was changed
 ├── Busy                           4
 ├── EngineUnavailable              5
+│   └── EventStreamEnded               the engine itself may still answer
 ├── ComposeFailed                  1
 ├── PluginFailed                   1
 └── Interrupted                    130, 143
@@ -80,6 +81,10 @@ class EngineUnavailable(LauncherError):
     """The Docker Engine does not answer."""
 
     exit_code = 5
+
+
+class EventStreamEnded(EngineUnavailable):
+    """The Docker Engine ended its stream of events; it may still answer questions."""
 
 
 class ComposeFailed(LauncherError):

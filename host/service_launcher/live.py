@@ -16,7 +16,7 @@ from typing import Any
 from service_launcher import lock
 from service_launcher.compose_service import MODE, SERVICE
 from service_launcher.engine import Changes, ContainerEvent, Engine, EngineView
-from service_launcher.errors import Busy, EngineUnavailable
+from service_launcher.errors import Busy, ConfigurationError, EngineUnavailable
 from service_launcher.events import EventLog
 from service_launcher.models import Event, ServiceState
 from service_launcher.observation import Observer, Reading
@@ -96,7 +96,7 @@ class Live:
     def _recorder(self, held: contextlib.ExitStack) -> _Recorder | None:
         try:
             held.enter_context(lock.hold(self.locks, "recorder", self.actor, "record events"))
-        except (Busy, OSError):
+        except (Busy, ConfigurationError):
             return None
         return _Recorder(self)
 

@@ -13,7 +13,7 @@ from typing import Any
 from service_launcher import planner
 from service_launcher.context import CallContext, Listener
 from service_launcher.engine import Changes, Engine, EngineView
-from service_launcher.errors import ConfigurationError, Interrupted, LauncherError, PluginFailed
+from service_launcher.errors import ConfigurationError, EventStreamEnded, Interrupted, LauncherError, PluginFailed
 from service_launcher.events import EventLog
 from service_launcher.models import (
     Action,
@@ -95,8 +95,7 @@ class Operation:
         blocked = self.preflight(pending)
         pending = [service for service in pending if service not in blocked]
         if pending:
-            with self.engine.watch() as changes:
-                self._bring_up(pending, changes)
+            self._bring_up(pending)
 
     def stop(self, wanted: Sequence[str]) -> tuple[str, ...]:
         """Stop services after their dependants, note each outcome, and return those that ran."""
@@ -238,9 +237,15 @@ class Operation:
                 found[service] = reason
         return found
 
-    def _bring_up(self, pending: list[str], changes: Changes) -> None:
+    def _bring_up(self, pending: list[str]) -> None:
         """Hand services over as soon as what they need is ready, and wait for the truth about each."""
         waiting: dict[str, _Wait] = {}
+        while pending or waiting:
+            # A stream that breaks off is begun anew, and everything is read again; a dead engine raises here.
+            with contextlib.suppress(EventStreamEnded), self.engine.watch() as changes:
+                self._follow(pending, waiting, changes)
+
+    def _follow(self, pending: list[str], waiting: dict[str, _Wait], changes: Changes) -> None:
         while pending or waiting:
             self._hand_over_what_can(pending, waiting)
             poll = False
@@ -392,7 +397,7 @@ class _Wait:
 
     def over(self, status: ServiceStatus) -> bool:
         """Whether there is nothing more to wait for."""
-        if status.state is not ServiceState.FAILED:
+        if not _down(status):
             self._failing_since = None
         elif self._failing_since is None:
             self._failing_since = time.monotonic()
@@ -401,11 +406,17 @@ class _Wait:
     def settled(self, status: ServiceStatus) -> bool:
         """Whether the service has looked failed for long enough to believe it."""
         since = self._failing_since
-        return status.state is ServiceState.FAILED and since is not None and time.monotonic() - since >= SETTLE_SECONDS
+        return _down(status) and since is not None and time.monotonic() - since >= SETTLE_SECONDS
 
     def must_poll(self, status: ServiceStatus, phase: Phase) -> bool:
         """Whether the next change may come without an event from the engine."""
-        return phase == "probe" or status.state is ServiceState.FAILED or not self._has_events
+        return phase == "probe" or _down(status) or not self._has_events
+
+
+def _down(status: ServiceStatus) -> bool:
+    """Whether it will not come up by itself: failed, or ended after it was started, with whatever exit code."""
+    ended = status.state is ServiceState.STOPPED and status.layer("container") is Verdict.BAD
+    return ended or status.state is ServiceState.FAILED
 
 
 def _phase(status: ServiceStatus) -> Phase:

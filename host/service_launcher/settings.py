@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from service_launcher.errors import RootNotFound
+from service_launcher.errors import ConfigurationError, RootNotFound
 
 MANIFEST = Path("config/services-manifest.json")
 
@@ -57,6 +57,11 @@ def load(root: str | None = None, actor: str | None = None) -> Settings:
 
 
 def own_folder(settings: Settings) -> Path:
-    """Make the launcher's folder if it is missing, readable by its owner only, and return it."""
-    settings.state.mkdir(mode=0o700, exist_ok=True)
+    """Make the launcher's folder, readable by its owner only, and return it. Raises ConfigurationError."""
+    try:
+        settings.state.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the launcher's own folder {settings.state} cannot be made: {error.strerror}", f"ls -ld {settings.root}"
+        ) from error
     return settings.state

@@ -1,0 +1,160 @@
+"""Measures how soon and at what cost the launcher tells the truth; prints a table and JSON.
+
+    scripts/bench truth [FIGURE ...]        figures: killed frozen crowd memory (all of them when none is named)
+
+On the stand-in, on a private Docker Engine, in a network namespace of its own. Good for this machine only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import docker
+
+from bench.measure import Figure, Measured, main, must, ratio, timed
+from tests.engines import wait_for
+from tests.installations import Installation
+
+STAND_IN = "local/kestra-rehearsal:1"
+KESTRA = "tools-kestra"
+OURS, ALL = 50, 500
+OURS_FILE = "tools/compose/docker-compose.ours.yml"
+OTHERS_FILE = "tools/compose/docker-compose.others.yml"
+EVENTS = 10_000
+READING = (
+    ("status",), ("status", "--json"), ("plan",), ("list",), ("config",), ("events",), ("explain", "kestra"),
+    ("logs", "kestra"), ("plugins", "list"), ("manifest", "check"),
+)  # fmt: skip
+
+
+def up(installation: Installation) -> None:
+    """Everything ready, with the stand-in."""
+    installation.shell["KESTRA_IMAGE"] = STAND_IN
+    done = installation.launcher("start")
+    must(done.code, done.text)
+
+
+def killed(installation: Installation, rounds: int) -> list[Figure]:
+    """From SIGKILL of the container's process to the line of a watching status that says so."""
+    up(installation)
+    after_kill, after_event = [], []
+    for _ in range(rounds):
+        installation.await_state("kestra", "ready", 60)
+        with installation.popen("status", "kestra", "--watch", "--json") as watching:
+            lines = ((time.time(), json.loads(line)) for line in watching.stdout or ())
+            next(lines)
+            pid = int(installation.engine.inspect(KESTRA, "{{.State.Pid}}"))
+            began = time.time()
+            os.kill(pid, signal.SIGKILL)
+            told = next(moment for moment, said in lines if said["services"][0]["state"] != "ready")
+            watching.send_signal(signal.SIGINT)
+        died = [e for e in installation.engine.events(began - 1) if e["Action"] == "die"]
+        after_kill.append(told - began)
+        after_event.append(told - float(str(died[-1]["timeNano"])) / 1e9)
+    return [
+        Figure("container killed → status --watch shows it", statistics.median(after_kill), "s", 0.1, after_kill, []),
+        Figure("the Engine's event → status --watch", statistics.median(after_event), "s", 0.1, after_event, []),
+    ]
+
+
+def frozen(installation: Installation, rounds: int) -> list[Figure]:
+    """The longest of all reading commands while the Engine is stopped by SIGSTOP."""
+    up(installation)
+    longest = []
+    installation.engine.signal(signal.SIGSTOP)
+    try:
+        for _ in range(rounds):
+            for command in READING:
+                done = installation.launcher(*command)
+                longest.append(done.seconds)
+            states = {s["state"] for s in installation.launcher("status", "--json").json()["services"]}
+            must(states != {"unknown"}, f"states with a frozen Engine: {states}")
+    finally:
+        installation.engine.signal(signal.SIGCONT)
+    return [Figure("longest reading command with a frozen Engine", max(longest), "s", 3.0, longest, [])]
+
+
+def crowd(installation: Installation, rounds: int) -> list[Figure]:
+    """status of our 50 services with 500 containers on the Engine, against compose ps of the same 50."""
+    with tempfile.TemporaryDirectory() as folder:
+        exported = _crowd(Path(folder), installation.root)
+        for file in (OURS_FILE, OTHERS_FILE):
+            done = installation.compose_file(file, "up", "-d")
+            must(done.code, done.text)
+        ours, theirs = [], []
+        for _ in range(rounds):
+            ours.append(timed(lambda: installation.launcher("status", "--phase", "many", "--json", **exported)))
+            theirs.append(
+                timed(
+                    lambda: installation.compose_file("tools/compose/docker-compose.ours.yml", "ps", "--format", "json")
+                )
+            )
+        said = installation.launcher("status", "--phase", "many", "--json", **exported).json()["services"]
+        must({s["state"] for s in said} != {"ready"} or len(said) != OURS, str(said)[:500])
+        installation.engine.remove("container", "ls", "-aq", ["rm", "-f"])
+    return [ratio(f"status, {OURS} of {ALL} containers ours, against compose ps", 2.5, ours, theirs)]
+
+
+def _crowd(folder: Path, root: Path) -> dict[str, str]:
+    service = {"image": STAND_IN, "entrypoint": ["sleep", "infinity"], "network_mode": "none"}
+    names = [f"many-{number:03}" for number in range(ALL)]
+    for project, file, chosen in (("ours", OURS_FILE, names[:OURS]), ("others", OTHERS_FILE, names[OURS:])):
+        (root / file).write_text(json.dumps({"name": project, "services": dict.fromkeys(chosen, service)}))
+    (folder / "many.py").write_text(
+        "from service_launcher import ComposePlugin, ComposeService\n"
+        "def service(n):\n"
+        "    return ComposeService(id=n, service=n, project='ours', title=n, stack='many', package='many',\n"
+        f"                          path='tools', file='{OURS_FILE}')\n"
+        f"plugin = ComposePlugin(*map(service, {names[:OURS]!r}))\n"
+    )
+    metadata = folder / "many-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: many\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[service_launcher]\nmany = many:plugin\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+def memory(installation: Installation, rounds: int) -> list[Figure]:
+    """Resident memory of a process that follows events while ten thousand of them come."""
+    up(installation)
+    client = docker.DockerClient(base_url=installation.engine.address)
+    container = client.containers.get(KESTRA)
+    resident = []
+    with (
+        tempfile.TemporaryFile("w") as out,
+        installation.popen("events", "--follow", "--json", into=out) as process,
+    ):
+        wait_for(lambda: _resident(process.pid) > 30, 20, "it follows")
+        for number in range(EVENTS):
+            container.rename(f"{KESTRA}-{number}" if number % 2 == 0 else KESTRA)
+            if number % (EVENTS // 10) == 0:
+                resident.append(_resident(process.pid))
+        resident.append(_resident(process.pid))
+        process.send_signal(signal.SIGINT)
+        process.wait(10)
+    client.close()
+    return [
+        Figure(f"memory after {EVENTS} events", resident[-1], "MB", 100.0, resident, []),
+        Figure("memory gained after the first tenth", resident[-1] - resident[1], "MB", 5.0, resident, []),
+    ]
+
+
+def _resident(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+TRUTH: dict[str, Measured] = {
+    "killed": (killed, 15),
+    "frozen": (frozen, 2),
+    "crowd": (crowd, 15),
+    "memory": (memory, 1),
+}
+
+if __name__ == "__main__":
+    main(TRUTH, __doc__, "truth")

@@ -1,0 +1,166 @@
+"""The Engine goes away, hangs, talks nonsense or is slow (F1 to F6, F43)."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+
+from tests.engines import wait_for
+from tests.faults.campaign import KESTRA, Case, Seen, row
+from tests.faults.proxy import Proxy
+
+
+def _through(case: Case, **spoilt: object) -> Proxy:
+    return Proxy(case.folder / "proxy.sock", case.engine.socket, **spoilt)  # type: ignore[arg-type]
+
+
+@row("F1", "engine down", "dockerd ended with SIGTERM", state="unknown", code=5)
+def engine_down(case: Case) -> Iterator[Seen]:
+    case.engine.end()
+    case.injected()
+    yield case.read()
+    assert case.status()["last_known"]["state"] == "ready"
+    for command in ("start", "stop"):
+        done = case.installation.launcher(command)
+        assert done.code == 5, done.text
+        assert done.seconds < 5
+        assert str(case.engine.socket) in done.err
+    case.engine.begin()
+
+
+@row(
+    "F2",
+    "engine restarted in mid-start",
+    "SIGTERM while the start waits for a health check",
+    state="unknown",
+    code=5,
+    prepared=False,
+)
+def engine_restarted(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_READY_AFTER="4")
+    with case.starting() as start:
+        wait_for(lambda: case.status()["container"] == "running", 60, "the start is under way")
+        case.engine.end()
+        case.injected()
+        assert start.wait(15) == 5
+        seen = case.read()
+    yield seen
+    case.engine.begin()
+
+
+@row("F3", "engine crashed", "dockerd killed with SIGKILL and begun again", state="stopped")
+def engine_crashed(case: Case) -> Iterator[Seen]:
+    case.engine.crash()
+    assert case.read().state == "unknown"
+    case.engine.begin()
+    case.injected()
+    yield case.until("stopped", 10)
+
+
+@row("F3", "engine crashed under kestra", "dockerd killed with SIGKILL and begun again", state="stopped", kestra=True)
+def engine_crashed_under_kestra(case: Case) -> Iterator[Seen]:
+    yield from engine_crashed(case)
+
+
+@row("F4", "engine frozen", "dockerd stopped with SIGSTOP", state="unknown", code=5)
+def engine_frozen(case: Case) -> Iterator[Seen]:
+    with case.engine.frozen():
+        seen = case.read()
+        assert case.status()["last_known"]["state"] == "ready"
+        for command in ("start", "stop"):
+            done = case.installation.launcher(command)
+            assert done.code == 5, done.text
+            assert done.seconds < 6
+        yield seen
+
+
+@row("F4", "engine frozen in mid-start", "SIGSTOP for 8 s while the start waits", state="ready", prepared=False)
+def engine_frozen_in_mid_start(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_READY_AFTER="3")
+    with case.starting() as start:
+        wait_for(lambda: case.status()["container"] == "running", 60, "the start is under way")
+        with case.engine.frozen():
+            case.injected()
+            assert case.read().state == "unknown"
+            wait_for(lambda: case.since > 8, 20, "8 s of silence")
+        case.injected()
+        assert start.wait(60) == 0
+    yield case.read()
+
+
+@row("F4", "engine slow", "0.3 s before each piece of each answer", state="ready")
+def engine_slow(case: Case) -> Iterator[Seen]:
+    with _through(case, delay=0.3).serving() as proxy:
+        case.installation.shell["DOCKER_HOST"] = proxy.address
+        yield case.read()
+        assert case.installation.launcher("restart", "kestra").code == 0
+    del case.installation.shell["DOCKER_HOST"]
+
+
+@row("F4", "engine too slow", "3 s before each piece of each answer", state="unknown", code=5)
+def engine_too_slow(case: Case) -> Iterator[Seen]:
+    with _through(case, delay=3.0).serving() as proxy:
+        case.installation.shell["DOCKER_HOST"] = proxy.address
+        yield case.read()
+    del case.installation.shell["DOCKER_HOST"]
+
+
+@row("F5", "engine answers garbage", "a proxy that answers noise", state="unknown", code=5)
+def engine_garbage(case: Case) -> Iterator[Seen]:
+    with _through(case, garbage=b"\x00\xff\x1b[2J not HTTP\r\n\r\n{").serving() as proxy:
+        case.installation.shell["DOCKER_HOST"] = proxy.address
+        yield case.read()
+        assert case.installation.launcher("start").code == 5
+    del case.installation.shell["DOCKER_HOST"]
+
+
+@row("F5", "engine cut off", "a proxy that closes after 300 bytes", state="unknown", code=5)
+def engine_cut_off(case: Case) -> Iterator[Seen]:
+    with _through(case, cut_after=300).serving() as proxy:
+        case.installation.shell["DOCKER_HOST"] = proxy.address
+        yield case.read()
+        assert case.installation.launcher("start").code == 5
+    del case.installation.shell["DOCKER_HOST"]
+
+
+@row("F6", "engine of another API", "a proxy that tells a version that the Engine refuses", state="unknown", code=5)
+def engine_of_another_api(case: Case) -> Iterator[Seen]:
+    def alter(piece: bytes) -> bytes:
+        return re.sub(rb'("ApiVersion":"|Api-Version: )\d\.\d\d', rb"\g<1>9.99", piece)
+
+    with _through(case, alter=alter).serving() as proxy:
+        case.installation.shell["DOCKER_HOST"] = proxy.address
+        yield case.read()
+        assert case.installation.launcher("start").code == 5
+    del case.installation.shell["DOCKER_HOST"]
+
+
+@row(
+    "F43",
+    "event stream dropped",
+    "a proxy that closes all connections while a start waits",
+    state="ready",
+    prepared=False,
+)
+def event_stream_dropped(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_READY_AFTER="3")
+    with _through(case).serving() as proxy, case.starting("start", DOCKER_HOST=proxy.address) as start:
+        wait_for(lambda: case.status()["container"] == "running", 60, "the start is under way")
+        proxy.drop()
+        case.injected()
+        assert start.wait(60) == 0
+    yield case.read()
+
+
+@row("F32", "launcher interrupted", "SIGINT while the start waits", state="starting", prepared=False)
+def interrupted(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_READY_AFTER="3")
+    with case.starting() as start:
+        wait_for(lambda: case.status()["container"] == "running", 60, "the start is under way")
+        start.send_signal(signal.SIGINT)
+        case.injected()
+        assert start.wait(10) == 130
+        assert case.since < 2.5
+    yield case.read()
+    assert case.engine.inspect(KESTRA, "{{.State.Running}}") == "true"

@@ -1,0 +1,185 @@
+"""What has to hold after every fault; each function is one invariant of the list of faults, I1 to I12."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.faults.campaign import WITNESSES, Case, Command
+from tests.installations import DATABASE_PASSWORD, PASSWORD
+
+READ_SECONDS = 3.0
+READING = ("status", "plan", "list", "logs", "config", "events", "explain", "doctor", "health", "plugins", "manifest")
+AIR = 2.0  # the tests share the machine; the figures are measured by bench, not here
+FRESH_SECONDS = 15.0
+DATA = "tools-kestra-postgres-data"
+
+
+@dataclass
+class Before:
+    """What a case had before its fault: things that belong to somebody else, and what must never be lost."""
+
+    foreign: str
+    env: bytes
+    volume: str = ""
+    ids: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def taken(cls, case: Case) -> Before:
+        """Put foreign things on the Engine, and remember them with what is ours."""
+        docker = case.engine.docker
+        docker("network", "create", "--subnet", "10.99.0.0/24", "somebody-elses")
+        docker("volume", "create", "somebody-elses")
+        docker("create", "--name", "somebody-elses", "local/kestra-rehearsal:1")
+        env = (case.installation.root / ".env").read_bytes()
+        return cls(_foreign(case), env, _volume(case))
+
+
+def _foreign(case: Case) -> str:
+    found = [
+        case.engine.docker(kind, "inspect", "--format", what, "somebody-elses")
+        for kind, what in (
+            ("network", "{{.Id}}"),
+            ("volume", "{{.CreatedAt}}"),
+            ("container", "{{.Id}} {{.State.Status}}"),
+        )
+    ]
+    return " ".join(found)
+
+
+def _volume(case: Case) -> str:
+    return case.engine.docker("volume", "inspect", "--format", "{{.CreatedAt}}", DATA, check=False)
+
+
+def truth(case: Case) -> None:
+    """I1: ready only where container, health check and application agree, and were asked just now."""
+    for command in case.installation.commands:
+        if command.argv[0] != "status" or "--json" not in command.argv or not command.done.out:
+            continue
+        for status in command.done.json()["services"]:
+            if status["state"] != "ready":
+                continue
+            verdicts = {e["layer"]: e["verdict"] for e in status["evidence"]}
+            assert set(verdicts.values()) <= {"ok", "not_applicable"}, status
+            assert verdicts["container"] == "ok", status
+            assert command.done.code == 0, status
+
+
+def bounded(case: Case) -> None:
+    """I2: every reading command ends in 3 s, whatever is broken."""
+    for command in case.installation.commands:
+        if command.argv[0] in READING and "--follow" not in command.argv and "--watch" not in command.argv:
+            assert command.done.seconds <= READ_SECONDS + AIR, (command.argv, command.done)
+
+
+def one_writer(case: Case) -> None:
+    """I3: no two operations of the project overlapped, by their own records."""
+    under_way: list[str] = []
+    for event in case.records():
+        if event["what"] == "operation.started":
+            # One that was killed never says that it has ended; the next may begin all the same.
+            under_way = [event["operation"]]
+        elif event["what"] == "operation.finished":
+            assert under_way == [event["operation"]], "two operations were under way at once"
+            under_way = []
+
+
+def only_own_things(case: Case, before: Before) -> None:
+    """I4: what belongs to somebody else is as it was."""
+    assert _foreign(case) == before.foreign
+
+
+def lost(case: Case, before: Before) -> str:
+    """I5: what is gone of what must never be lost; empty when nothing is."""
+    gone = []
+    if (case.installation.root / ".env").read_bytes() != before.env:
+        gone.append(".env")
+    if before.volume and _volume(case) != before.volume:
+        gone.append(f"volume {DATA}")
+    elif before.volume:
+        count = case.sql("select count(*) from witness", check=False)
+        if count != str(WITNESSES):
+            gone.append(f"{WITNESSES} committed rows (found {count or 'none'})")
+    if case.row.kestra and case.installation.executions() < case.executions:
+        gone.append("executions")
+    return ", ".join(gone)
+
+
+def convergence(case: Case) -> None:
+    """I6: with the cause gone, start brings everything to ready by itself, and a second start changes no container."""
+    done = case.installation.launcher("start")
+    assert done.code == 0, done.text
+    services = case.installation.launcher("status", "--json").json()["services"]
+    assert {s["state"] for s in services if s["stack"] == "tools"} == {"ready"}, services
+    ids = case.ids()
+    again = case.installation.launcher("start")
+    assert again.code == 0, again.text
+    assert case.ids() == ids
+
+
+def files_are_whole(case: Case) -> None:
+    """I7: files of the launcher are complete, 0600, and no half-written one is left."""
+    root = case.installation.root
+    assert not list(root.glob(".env.*.new"))
+    assert (root / ".env").stat().st_mode & 0o777 == 0o600
+    for path in (root / ".launcher").glob("events*.jsonl"):
+        assert path.stat().st_mode & 0o777 == 0o600
+    case.records()  # every line is whole
+
+
+def secrecy(case: Case) -> None:
+    """I8: no secret in anything that was printed or recorded."""
+    told = [c.done.text for c in case.installation.commands]
+    told += [p.read_text(errors="replace") for p in (case.installation.root / ".launcher").rglob("*") if p.is_file()]
+    for secret in (PASSWORD, DATABASE_PASSWORD):
+        assert not any(secret in text for text in told)
+
+
+def explained(case: Case) -> None:
+    """I9: every failure has a cause and a next step, and never a traceback."""
+    for command in case.installation.commands:
+        _explained(command)
+
+
+def _explained(command: Command) -> None:
+    text = command.done.text
+    assert "Traceback" not in text, text
+    assert "should not have happened" not in text, text
+    if command.done.code not in (0, 130, 143) and "--json" not in command.argv:
+        assert "Error:" in command.done.err or "❌" in command.done.err, text
+        assert "Try:" in command.done.err or "try:" in command.done.err, text
+
+
+def capped(case: Case) -> None:
+    """I11: what the launcher writes for itself stays small."""
+    for path in (case.installation.root / ".launcher").glob("*"):
+        assert path.is_dir() or path.stat().st_size < 10_100_000
+
+
+def told_of(case: Case) -> None:
+    """I12: each operation has its record before and after, in order."""
+    times = [event["time"] for event in case.records()]
+    assert times == sorted(times)
+
+
+def hold(case: Case, before: Before) -> str:
+    """Assert those that apply to the row, and return what was lost."""
+    left_out = case.row.without
+    if "I6" not in left_out:
+        convergence(case)
+    if "I3" not in left_out:
+        one_writer(case)
+    if "I4" not in left_out:
+        only_own_things(case, before)
+    missing = "" if "I5" in left_out else lost(case, before)
+    for number, invariant in (
+        ("I1", truth),
+        ("I2", bounded),
+        ("I7", files_are_whole),
+        ("I8", secrecy),
+        ("I9", explained),
+        ("I11", capped),
+        ("I12", told_of),
+    ):
+        if number not in left_out:
+            invariant(case)
+    return missing

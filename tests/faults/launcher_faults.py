@@ -1,0 +1,305 @@
+"""Several launchers at once, launchers that are killed, a clock that jumps, a power cut (F30 to F35, F44, F45)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.engines import wait_for
+from tests.faults.campaign import KESTRA, Case, Command, Seen, row
+from tests.faults.own_engine import small_disk
+from tests.installations import Done, Installation
+
+SEED = 4
+MOMENTS = 20
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+
+
+def _at_once(case: Case, *commands: Sequence[str]) -> list[Done]:
+    """Run launcher commands side by side, and remember how each ended."""
+    with contextlib.ExitStack() as stack:
+        began = time.monotonic()
+        running = [stack.enter_context(case.installation.popen(*command)) for command in commands]
+        ended = []
+        for process, command in zip(running, commands, strict=True):
+            out, err = process.communicate(timeout=300)
+            done = Done(process.returncode, out, err, time.monotonic() - began)
+            case.installation.commands.append(Command(tuple(command), done))
+            ended.append(done)
+    return ended
+
+
+def _one_wins(case: Case, number: int) -> Iterator[Seen]:
+    case.injected()
+    ended = _at_once(case, *[["start"]] * number)
+    codes = sorted(done.code for done in ended)
+    assert set(codes) <= {0, 4}, [done.text for done in ended]
+    assert codes[0] == 0
+    for done in ended:
+        assert done.code == 0 or "is held by" in done.err
+    seen = case.read()
+    yield Seen(seen.state, codes[-1], seen.seconds)
+
+
+@row("F30", "two starts at once", "two launchers begin together", state="ready", code=4, prepared=False)
+def two_starts(case: Case) -> Iterator[Seen]:
+    yield from _one_wins(case, 2)
+
+
+@row("F30", "ten starts at once", "ten launchers begin together", state="ready", code=4, slow=True, prepared=False)
+def ten_starts(case: Case) -> Iterator[Seen]:
+    yield from _one_wins(case, 10)
+
+
+@row("F31", "stop during start", "a start waits, stop is asked for", state="starting", code=4, prepared=False)
+def stop_during_start(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_READY_AFTER="3")
+    with case.starting() as start:
+        wait_for(lambda: case.status()["container"] == "running", 60, "the start is under way")
+        case.injected()
+        done = case.installation.launcher("stop")
+        assert f"(pid {start.pid})" in done.err
+        assert done.seconds < 1.5
+        yield Seen(case.read().state, done.code, done.seconds)
+        assert start.wait(60) == 0
+
+
+@row("F31", "start and stop at once", "both begin together", state="as the winner says", code=4, slow=True)
+def start_and_stop(case: Case) -> Iterator[Seen]:
+    """Whoever gets the lock decides; nobody says 0 for what is not so."""
+    for _ in range(5):
+        case.injected()
+        start, stop = _at_once(case, ["start"], ["stop"])
+        assert sorted((start.code, stop.code)) in ([0, 0], [0, 4]), (start.text, stop.text)
+        state = case.read().state
+        if (start.code, stop.code) == (0, 4):
+            assert state == "ready"
+        if (start.code, stop.code) == (4, 0):
+            assert state == "stopped"
+        assert case.installation.launcher("start").code == 0
+    yield Seen("as the winner says", 4, case.since)
+
+
+@row(
+    "F31",
+    "down by hand during start",
+    "docker compose down while the start waits",
+    state="stopped",
+    code=1,
+    prepared=False,
+)
+def down_by_hand(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_READY_AFTER="600")
+    case.edit("stop_grace_period: 6m", "stop_grace_period: 3s")
+    with case.starting() as start:
+        wait_for(lambda: case.status()["container"] == "running", 60, "the start is under way")
+        assert case.installation.compose("down").code == 0
+        case.injected()
+        code = start.wait(30)
+    assert code != 0, "start must not claim what a down by hand has undone"
+    yield Seen(case.read().state, code, case.since)
+    case.edit('      STANDIN_READY_AFTER: "600"\n', "")
+
+
+def _killed_at(case: Case, command: str, seconds: float) -> None:
+    with case.installation.popen(command) as process:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.kill()
+
+
+def _until_ready(case: Case) -> None:
+    """Start again and again while the killed launcher's child still holds the lock; no docker command by hand."""
+    wait_for(lambda: case.installation.launcher("start").code == 0, 120, "a start works again", every=0.2)
+    assert case.read().state == "ready"
+
+
+@row("F33", "launcher killed", "SIGKILL at 3 moments of start and 3 of stop (seeded)", state="ready", slow=True)
+def killed(case: Case, moments: int = 3) -> Iterator[Seen]:
+    moment = random.Random(SEED)
+    case.stand_in(STANDIN_READY_AFTER="1")
+    longest = 0.0
+    for command, most in (("stop", 1.5), ("start", 4.0)) * moments:
+        if command == "start":
+            assert case.installation.launcher("stop").code == 0
+        _killed_at(case, command, moment.uniform(0.05, most))
+        case.injected()
+        _until_ready(case)
+        longest = max(longest, case.since)
+    yield Seen("ready", 0, longest)
+
+
+@row(
+    "F33",
+    "launcher killed at 20 moments",
+    "SIGKILL at 20 random moments of start and of stop (seeded)",
+    state="ready",
+    slow=True,
+)
+def killed_at_many_moments(case: Case) -> Iterator[Seen]:
+    yield from killed(case, MOMENTS)
+
+
+@row("F33", "launcher killed under kestra", "SIGKILL at 3 moments of start and 3 of stop", state="ready", kestra=True)
+def killed_under_kestra(case: Case) -> Iterator[Seen]:
+    moment = random.Random(SEED)
+    longest = 0.0
+    for command, most in (("stop", 4.0), ("start", 12.0)) * 2:
+        if command == "start":
+            wait_for(lambda: case.installation.launcher("stop").code == 0, 60, "a stop works again", every=0.5)
+        _killed_at(case, command, moment.uniform(0.05, most))
+        case.injected()
+        _until_ready(case)
+        longest = max(longest, case.since)
+    yield Seen("ready", 0, longest)
+
+
+@row("F34", "killed in mid-write", "SIGKILL at each system call that writes .env", state="old or new", prepared=False)
+def killed_in_mid_write(case: Case) -> Iterator[Seen]:
+    env = case.installation.root / ".env"
+    old = env.read_bytes()
+    program = str(Path(sys.executable).with_name("launcher"))
+    points, killed = 0, 0
+    for call in ("write", "fsync", "rename", "fchown"):
+        for number in (1, 2) if call == "fsync" else (1,):
+            condition = f"inject={call}:signal=KILL:when={number}"
+            only = ["-P", str(case.installation.root)] if call == "fsync" and number == 2 else []
+            argv = ["strace", "-f", "-o", "/dev/null", "-e", condition, *only, program]
+            argv += ["--root", str(case.installation.root), "init", "--default", "ADDED=1"]
+            ended = case.installation.run(*argv)
+            points += 1
+            killed += ended.code != 0
+            text = env.read_bytes()
+            assert text == old or (text.startswith(old) and text.endswith(b"ADDED=1\n")), (call, number, text)
+            assert env.stat().st_mode & 0o777 == 0o600
+            env.write_bytes(old)
+    for stray in case.installation.root.glob(".env.*.new"):
+        stray.unlink()
+    assert killed >= 3, f"only {killed} of {points} injections hit"
+    yield Seen("old or new", 0, 0.0)
+
+
+@row("F34", "power cut", "the disk's image as it is when init ends, mounted anew", state="old or new", prepared=False)
+def power_cut(case: Case) -> Iterator[Seen]:
+    with small_disk(case.folder / "disk", 40) as disk:
+        subprocess.run(["mount", "-o", "remount,commit=1,noauto_da_alloc", str(disk)], check=True)
+        moved = Installation.copied(Path(__file__).resolve().parents[2], disk / "root", case.engine)
+        old = (moved.root / ".env").read_bytes()
+        os.sync()
+        done = moved.launcher("init", "--default", "ADDED=1")
+        assert done.code == 0, done.text
+        crash = case.folder / "crash.ext4"
+        shutil.copy(disk.with_suffix(".ext4"), crash)
+    found = case.folder / "found"
+    found.mkdir()
+    subprocess.run(["mount", "-o", "loop", str(crash), str(found)], check=True)
+    try:
+        text = (found / "root/.env").read_bytes()
+    finally:
+        subprocess.run(["umount", str(found)], check=True)
+    # init has said that it is written: then a power cut must not take it back.
+    assert text.startswith(old)
+    assert b"ADDED=1\n" in text
+    yield Seen("old or new", 0, 0.0)
+
+
+def _clock(case: Case, offset: str) -> dict[str, str]:
+    """The environment of a launcher whose clock differs; the file can be changed while it runs."""
+    note = case.folder / "clock"
+    note.write_text(offset)
+    return {
+        "LD_PRELOAD": FAKETIME,
+        "FAKETIME_TIMESTAMP_FILE": str(note),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+@row(
+    "F35", "clock stepped in mid-start", "one hour ahead, two back, while a start waits", state="ready", prepared=False
+)
+def clock_stepped(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_READY_AFTER="3")
+    with case.starting("start", **_clock(case, "+0")) as start:
+        wait_for(lambda: case.status()["container"] == "running", 60, "the start is under way")
+        case.injected()
+        for offset in ("+3600", "-3600", "+0"):
+            (case.folder / "clock").write_text(offset)
+            wait_for(lambda begun=case.since: case.since > begun + 0.7, 10, "the launcher looks again")
+        assert start.wait(60) == 0
+    yield case.read()
+    finished = [event for event in case.records() if event["what"] == "operation.finished"]
+    assert 0 < finished[-1]["detail"]["seconds"] < 60
+
+
+@row("F35", "clock wrong", "the launcher's clock is one hour behind the Engine's, then ahead", state="unknown")
+def clock_wrong(case: Case) -> Iterator[Seen]:
+    """Whether evidence is fresh cannot be known then; that is said, and never painted green."""
+    behind = case.installation.launcher("status", "kestra", "--json", **_clock(case, "-3600"))
+    ahead = case.installation.launcher("status", "kestra", "--json", **_clock(case, "+3600"))
+    for done in (behind, ahead):
+        status = done.json()["services"][0]
+        assert status["state"] == "unknown", status
+        assert "evidence" in status["message"], status
+    yield Seen(status["state"], behind.code, behind.seconds)
+
+
+@row("F44", "state folder deleted", "rm -rf .launcher while a start waits", state="ready", prepared=False)
+def state_folder_deleted(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_READY_AFTER="3")
+    with case.starting() as start:
+        wait_for(lambda: case.status()["container"] == "running", 60, "the start is under way")
+        shutil.rmtree(case.installation.root / ".launcher")
+        case.injected()
+        assert start.wait(60) == 0
+    yield case.read()
+    assert case.installation.launcher("stop").code == 0
+
+
+@row("F44", "state folder read-only", ".launcher on a file system that is mounted read-only", state="ready", code=2)
+def state_folder_read_only(case: Case) -> Iterator[Seen]:
+    state = case.installation.root / ".launcher"
+    subprocess.run(["mount", "--bind", str(state), str(state)], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(state)], check=True)
+    try:
+        done = case.installation.launcher("restart", "kestra")
+        assert ".launcher" in done.err, done.text
+        yield Seen(case.read().state, done.code, done.seconds)
+    finally:
+        subprocess.run(["umount", str(state)], check=True)
+
+
+@row("F45", "launcher upgraded", "other labels in the compose file while everything runs", state="ready")
+def launcher_upgraded(case: Case) -> Iterator[Seen]:
+    ids = case.ids()
+    case.edit("com.tradingsystem.tier: application", "com.tradingsystem.tier: application-2")
+    case.injected()
+    seen = case.read()
+    plan = case.installation.launcher("plan")
+    assert "its configuration has changed" in plan.out
+    assert case.ids() == ids, "looking changes nothing"
+    yield seen
+    assert case.installation.launcher("start").code == 0
+    assert case.ids()[KESTRA] != ids[KESTRA]
+    assert case.ids()["tools-kestra-postgres"] == ids["tools-kestra-postgres"]
+
+
+@row("F32", "launcher terminated", "SIGTERM while the start waits", state="starting", prepared=False)
+def terminated(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_READY_AFTER="3")
+    with case.starting() as start:
+        wait_for(lambda: case.status()["container"] == "running", 60, "the start is under way")
+        start.send_signal(signal.SIGTERM)
+        case.injected()
+        assert start.wait(10) == 143
+        assert case.since < 2.5
+    yield case.read()

@@ -1,0 +1,116 @@
+"""More than usual: two hundred services, a flood of log lines (F40, F41)."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.faults.campaign import KESTRA, STAND_IN, Case, Command, Seen, row
+from tests.faults.place_faults import install
+from tests.installations import Done
+
+MANY = 200
+MEMORY_MB = 200
+
+
+def many(case: Case, number: int) -> dict[str, str]:
+    """A plugin with so many compose services; what makes the launcher find it."""
+    names = [f"many-{n:03}" for n in range(number)]
+    service = {
+        "image": STAND_IN,
+        "entrypoint": ["sleep", "infinity"],
+        "init": True,
+        "network_mode": "none",
+        "stop_grace_period": "1s",
+    }
+    file = case.installation.root / "tools/compose/docker-compose.many.yml"
+    file.write_text(json.dumps({"name": "many", "services": dict.fromkeys(names, service)}))
+    source = (
+        "from service_launcher import ComposePlugin, ComposeService\n"
+        "def service(n):\n"
+        "    return ComposeService(id=n, service=n, project='many', title=n, stack='many', package='many_plugin',\n"
+        "                          path='tools', file='tools/compose/docker-compose.many.yml', grace_seconds=1)\n"
+        f"many = ComposePlugin(*map(service, {names!r}))\n"
+    )
+    folder = case.folder / "installed"
+    exported = install(folder, "many_plugin", source)
+    (folder / "many_plugin-1.0.dist-info/entry_points.txt").write_text("[service_launcher]\nmany = many_plugin:many\n")
+    return exported
+
+
+@row("F40", "200 services", "a plugin with 200 compose services, none of them running", state="stopped")
+def two_hundred_services(case: Case) -> Iterator[Seen]:
+    case.installation.shell.update(many(case, MANY))
+    assert case.installation.launcher("manifest", "sync").code == 0
+    listed = case.installation.launcher("list", "--json")
+    assert len(listed.json()["services"]) == MANY + 2
+    case.injected()
+    done = case.installation.launcher("status", "--phase", "many", "--json")
+    states = {s["state"] for s in done.json()["services"]}
+    assert len(done.json()["services"]) == MANY
+    yield Seen("/".join(states), done.code, done.seconds)
+    del case.installation.shell["PYTHONPATH"]
+    subprocess.run(
+        [
+            "cp",
+            Path(__file__).resolve().parents[2] / "config/services-manifest.json",
+            case.installation.root / "config/",
+        ],
+        check=True,
+    )
+
+
+@row("F40", "200 services started", "a plugin with 200 compose services, started and stopped", state="ready", slow=True)
+def two_hundred_services_started(case: Case) -> Iterator[Seen]:
+    case.installation.shell.update(many(case, MANY))
+    case.injected()
+    done = case.installation.launcher("start", "--phase", "many", "--json", seconds=1500)
+    assert done.code == 0, done.text
+    seconds = case.since
+    status = case.installation.launcher("status", "--phase", "many", "--json")
+    states = {s["state"] for s in status.json()["services"]}
+    yield Seen("/".join(states), done.code, seconds)
+    assert case.installation.launcher("stop", "--phase", "many", seconds=1500).code == 0
+    del case.installation.shell["PYTHONPATH"]
+
+
+def _with_memory(case: Case, *arguments: str) -> tuple[Done, float]:
+    """Run a launcher command with a limit of time; its output and its greatest memory in MB."""
+    program = str(Path(sys.executable).with_name("launcher"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    began = time.monotonic()
+    done = subprocess.run(
+        ["/usr/bin/env", program, "--root", str(case.installation.root), *arguments],
+        env=case.installation.environment,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=60,
+    )
+    ended = Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+    case.installation.commands.append(Command(arguments, ended))
+    return ended, max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1e3
+
+
+@row("F41", "log flood", "100 MB of lines, one of 5 MB, 100 KB of escapes", state="ready")
+def log_flood(case: Case) -> Iterator[Seen]:
+    # The first process' own output, so that the Engine keeps it as the container's log.
+    script = (
+        "yes flood | head -c 60000000; head -c 5000000 /dev/zero | tr '\\\\0' x; echo; yes '\033[2J' | head -c 100000"
+    )
+    case.engine.docker("exec", KESTRA, "sh", "-c", f"({script}) > /proc/1/fd/1")
+    case.injected()
+    done, memory = _with_memory(case, "logs", "kestra", "--tail", "100")
+    assert done.code == 0
+    assert "\033[2J" not in done.out
+    assert len(done.out.splitlines()) <= 110
+    assert memory < MEMORY_MB, f"{memory} MB"
+    _everything, memory = _with_memory(case, "logs", "kestra", "--tail", "1000000")
+    assert memory < MEMORY_MB, f"{memory} MB"
+    yield case.read()

@@ -1,0 +1,96 @@
+"""A plugin beside Kestra that hangs in each hook: it is named, and Kestra's services know nothing of it (F36)."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+from tests.engines import wait_for
+from tests.faults.campaign import Case, Seen, row
+from tests.faults.place_faults import install
+
+WHOLE = """\
+from threading import Event as Never
+from service_launcher import AutoStart, ManifestEntry, ServiceState, ServiceStatus, hookimpl
+
+STATE = "stopped"
+
+@hookimpl
+def launcher_manifest_entries():
+    return [ManifestEntry(id="hanging", type="tools", path=".", start="true", stack="tools", start_seconds=1,
+                          stop_seconds=1)]
+
+@hookimpl
+def launcher_status(entry):
+    return ServiceStatus(id=entry.id, state=ServiceState(STATE), message="as it is")
+"""
+
+#: What is asked, and by which arguments a hook is called.
+HOOKS = {
+    "launcher_variables": "",
+    "launcher_auto_start": "entry, env",
+    "launcher_preflight": "entry",
+    "launcher_drift": "entry",
+    "launcher_start": "entry",
+    "launcher_stop": "entry",
+    "launcher_commands": "",
+    "launcher_event": "event",
+}
+
+
+def _hanging(hook: str, state: str = "stopped") -> str:
+    whole = WHOLE.replace('"stopped"', f'"{state}"')
+    if hook == "load":
+        return "from threading import Event\nEvent().wait()\n"
+    if hook in whole:
+        head, _, rest = whole.partition(f"def {hook}(")
+        first, _, rest = rest.partition("\n")
+        return f"{head}def {hook}({first}\n    Never().wait()\n{rest}"
+    return whole + f"\n@hookimpl\ndef {hook}({HOOKS[hook]}):\n    Never().wait()\n"
+
+
+def _story(hook: str, command: tuple[str, ...], words: str, state: str = "stopped") -> object:
+    def story(case: Case) -> Iterator[Seen]:
+        ids = case.ids()
+        plugin = install(case.folder / "installed", "hanging_plugin", _hanging(hook, state))
+        case.injected()
+        done = case.installation.launcher(*command, **plugin)
+        assert words in done.text, done.text
+        assert "hanging_plugin" in done.text, done.text
+        yield Seen(case.read().state, done.code, done.seconds)
+        assert case.ids() == ids, "Kestra's containers are the same"
+
+    return story
+
+
+def _put(hook: str, command: str, code: int, *, slow: bool = False, state: str = "stopped", without: str = "") -> None:
+    words = "did not return from"
+    told = f"a plugin beside Kestra hangs in {hook}; launcher {command}"
+    name = f"plugin hangs in {hook.removeprefix('launcher_')}"
+    put = row("F36", name, told, state="ready", code=code, slow=slow, without=without)
+    put(_story(hook, tuple(command.split()), words, state))  # type: ignore[arg-type]
+
+
+_put("load", "plugins list", 0, slow=True, without="I2")
+_put("launcher_manifest_entries", "plugins list", 0, without="I2")
+_put("launcher_variables", "config", 0, without="I2")
+_put("launcher_auto_start", "start", 1)
+_put("launcher_preflight", "start hanging", 3, slow=True)
+_put("launcher_drift", "start", 0, slow=True, state="ready")
+_put("launcher_status", "status", 0)
+_put("launcher_commands", "plugins list", 0, without="I2")
+_put("launcher_event", "restart kestra", 0)
+_put("launcher_stop", "stop hanging", 1, slow=True, state="ready")
+
+
+@row("F36", "plugin hangs in start", "a plugin beside Kestra hangs in launcher_start; Ctrl-C", state="ready", code=130)
+def hangs_in_start(case: Case) -> Iterator[Seen]:
+    """A start may take half an hour, because images may have to come first; a person need not wait for it."""
+    plugin = install(case.folder / "installed", "hanging_plugin", _hanging("launcher_start"))
+    with case.starting("start", **plugin) as start:
+        wait_for(lambda: case.installation.launcher("start", "kestra").code == 4, 20, "the start is under way")
+        start.send_signal(signal.SIGINT)
+        case.injected()
+        code = start.wait(10)
+        assert case.since < 2.5
+    yield Seen(case.read().state, code, case.since)

@@ -1,0 +1,140 @@
+"""A service that runs and does not work, crashes, or takes all memory (F23 to F25), on the stand-in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.faults.campaign import KESTRA, Case, Seen, row
+
+
+def quick_checks(case: Case) -> None:
+    """Health checks every second, so that rows need no minute."""
+    case.edit("interval: 10s", "interval: 1s", count=2)
+    case.edit('--max-time, "4"', '--max-time, "1"')
+
+
+def without_health_check(case: Case) -> None:
+    """Kestra's service without its health check."""
+    path = case.installation.root / "tools/compose/docker-compose.tools.yml"
+    head, _, rest = path.read_text().partition("    healthcheck:\n")
+    path.write_text(head + "    healthcheck: {disable: true}\n" + rest[rest.index("    logging:") :])
+
+
+def _mended(case: Case) -> None:
+    """Take the stand-in's fault out of the compose file again."""
+    path = case.installation.root / "tools/compose/docker-compose.tools.yml"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if "STANDIN_" not in line))
+
+
+@row("F23", "out of memory", "a limit of 64 MB and a service that takes 200", state="failed", code=1, prepared=False)
+def out_of_memory(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_MEMORY_MB="200")
+    yield case.start(says="out of memory", KESTRA_MEMORY_LIMIT="64m")
+    _mended(case)
+
+
+@row("F23", "kestra out of memory", "a limit of 256 MB for the real Kestra", state="failed", code=1, kestra=True)
+def kestra_out_of_memory(case: Case) -> Iterator[Seen]:
+    yield case.start(says="out of memory", KESTRA_MEMORY_LIMIT="256m")
+
+
+@row("F24", "crash loop", "exit 3 at once, with a health check", state="failed", code=1, prepared=False)
+def crash_loop(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_EXIT="3")
+    yield case.start(says="exit code 3")
+    assert case.status("kestra-postgres")["state"] == "ready"
+    told = case.installation.launcher("explain", "kestra", "--json").json()
+    assert told["exit_code"] == 3, told
+    assert told["restart_count"] >= 3, told
+    assert told["next_command"], told
+    _mended(case)
+
+
+@row("F24", "crash loop unchecked", "exit 3 at once, without a health check", state="failed", code=1, prepared=False)
+def crash_loop_unchecked(case: Case) -> Iterator[Seen]:
+    without_health_check(case)
+    case.stand_in(STANDIN_EXIT="3")
+    yield case.start(says="exit code 3")
+    _mended(case)
+
+
+@row(
+    "F24",
+    "slow crash loop",
+    "exit 3 after 2 s of running, without a health check",
+    state="failed",
+    code=1,
+    slow=True,
+    prepared=False,
+)
+def slow_crash_loop(case: Case) -> Iterator[Seen]:
+    without_health_check(case)
+    case.stand_in(STANDIN_EXIT="3:2")
+    start = case.start()
+    # It was ready for two seconds, which is what start may say; status has to find out.
+    assert start.code in (0, 1)
+    case.injected()
+    seen = case.until("failed", 60)
+    yield Seen(seen.state, 1, seen.seconds)
+    _mended(case)
+
+
+@row("F24", "exits 0 at once", "exit 0 at once, restarted for ever", state="failed", code=1, prepared=False)
+def exits_with_0(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_EXIT="0")
+    yield case.start(says="exit code 0")
+    _mended(case)
+
+
+@row("F24", "exits 0 for good", "exit 0 at once, restart: no", state="failed", code=1, prepared=False)
+def exits_with_0_for_good(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_EXIT="0")
+    case.edit("    restart: unless-stopped", '    restart: "no"')
+    yield case.start(says="exit code 0")
+    _mended(case)
+    case.edit('    restart: "no"', "    restart: unless-stopped")
+
+
+def _ill(name: str, value: str) -> object:
+    def story(case: Case) -> Iterator[Seen]:
+        quick_checks(case)
+        case.up()
+        case.tell(name, value)
+        case.injected()
+        seen = case.until("degraded", 40)
+        assert case.engine.inspect(KESTRA, "{{.State.Running}}") == "true"
+        yield seen
+        case.tell(name, "ok" if name == "STANDIN_API" else "up")
+
+    return story
+
+
+for _name, _value, _what in (
+    ("STANDIN_HEALTH", "down", "health says DOWN"),
+    ("STANDIN_HEALTH", "hang", "health check hangs"),
+    ("STANDIN_API", "hang", "API hangs"),
+    ("STANDIN_API", "500", "API answers 500"),
+    ("STANDIN_API", "garbage", "API answers garbage"),
+):
+    row("F25", _what, f"{_name}={_value} while it runs", state="degraded", prepared=False)(_ill(_name, _value))  # type: ignore[arg-type]
+
+
+@row("F25", "becomes ready late", "503 for 4 s after the start", state="ready", prepared=False)
+def ready_late(case: Case) -> Iterator[Seen]:
+    case.stand_in(STANDIN_READY_AFTER="4")
+    case.injected()
+    assert case.installation.launcher("start").code == 0
+    yield case.read()
+    assert case.since > 4
+
+
+@row("F24", "stop ignored", "the service does not end on SIGTERM", state="stopped", slow=True)
+def stop_ignored(case: Case) -> Iterator[Seen]:
+    case.edit("stop_grace_period: 6m", "stop_grace_period: 3s")
+    case.stand_in(STANDIN_STOP="ignore")
+    assert case.installation.launcher("start").code == 0
+    case.injected()
+    assert case.installation.launcher("stop", "kestra").code == 0
+    yield case.read()
+    assert case.since < 20
+    _mended(case)
