@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from service_launcher import container_findings, places
+from service_launcher import container_findings, places, policy
 from service_launcher.container_findings import Made
 from service_launcher.engine import Container, Detail, EngineView
 from service_launcher.errors import ConfigurationError, LauncherError
@@ -137,6 +137,7 @@ class ComposeService(Record):
             container_findings.restart(made, host.engine.facts()),
             container_findings.logs(made),
             *container_findings.image(self.id, rendered["image"], image),
+            *container_findings.privileges(self.id, policy.breaches(rendered)),
         ]
 
     def start(self, host: Host) -> None:
