@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def symptoms() -> list[Symptom]:
     """The symptoms in their order: each is a marker that names a test, followed by a fence with the quotation."""
     tokens = [t for t in MarkdownIt().parse(front_matter(GUIDE.read_text())[1]) if t.type in ("html_block", "fence")]
     found = []
-    for marker, fence in zip(tokens, tokens[1:], strict=False):
+    for marker, fence in itertools.pairwise(tokens):
         if match := _MARKER.search(marker.content):
             assert fence.type == "fence", f"{match['id']} quotes nothing"
             test = f"{match['file']}::{match['function']}[{match['id']}]"

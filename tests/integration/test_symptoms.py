@@ -131,7 +131,9 @@ def volume_empty(installation: Installation, engine: PrivateEngine) -> str:
 
 def postgres_major(installation: Installation, engine: PrivateEngine) -> str:
     assert installation.launcher("start", "kestra-postgres").code == 0
-    engine.docker("build", "--tag", "local/postgres:18-by-name", "-", input=b"FROM local/postgres:17\nENV PG_MAJOR=18\n")
+    engine.docker(
+        "build", "--tag", "local/postgres:18-by-name", "-", input=b"FROM local/postgres:17\nENV PG_MAJOR=18\n"
+    )
     try:
         return installation.launcher("start", KESTRA_POSTGRES_IMAGE="local/postgres:18-by-name").text
     finally:
@@ -163,7 +165,8 @@ def plugin_disabled(installation: Installation, engine: PrivateEngine) -> str:
     return installation.launcher("status").text
 
 
-PROVOKED: dict[str, Provoke] = {
+#: Refused or only looked at: nothing is started, so that they need no engine swept clean.
+PROVOKED_BEFORE_A_START: dict[str, Provoke] = {
     "launcher-missing": launcher_missing,
     "no-root": no_root,
     "engine-silent": _exported("status", DOCKER_HOST="unix:///run/no-such-engine.sock"),
@@ -173,25 +176,28 @@ PROVOKED: dict[str, Provoke] = {
     "password-weak": _exported("start", KESTRA_BASICAUTH_PASSWORD="alllowercase1"),
     "password-known": _exported("start", KESTRA_DB_PASSWORD="postgres"),
     "user-name": _exported("start", KESTRA_BASICAUTH_USERNAME="admin"),
-    "port-process": port_process,
-    "port-container": port_container,
-    "network-missing": network_missing,
-    "image-missing": _exported("start", KESTRA_IMAGE="local/kestra:no-such-version"),
     "storage-relative": _exported("doctor", KESTRA_STORAGE_DIR="some/where"),
     "storage-read-only": storage_read_only,
     "disk-full": disk_full,
     "privileges-word": _exported("doctor", KESTRA_PRIVILEGES="hardend"),
     "busy": busy,
     "freeze": freeze,
+    "volume-empty": volume_empty,
+    "plugin-disabled": plugin_disabled,
+}
+
+PROVOKED_BY_A_START: dict[str, Provoke] = {
+    "port-process": port_process,
+    "port-container": port_container,
+    "network-missing": network_missing,
+    "image-missing": _exported("start", KESTRA_IMAGE="local/kestra:no-such-version"),
     "another-installation": another_installation,
     "storage-moved": storage_moved,
-    "volume-empty": volume_empty,
     "postgres-major": postgres_major,
     "database-password": database_password,
     "memory": memory,
     "crash": crash,
     "skipped": skipped,
-    "plugin-disabled": plugin_disabled,
 }
 
 
@@ -248,9 +254,26 @@ def _of(function: str, order: dict[str, Provoke]) -> list[Symptom]:
     return [named[name] for name in order]
 
 
-@pytest.mark.parametrize("symptom", _of("test_the_launcher_says_it", PROVOKED), ids=lambda symptom: symptom.id)
+@pytest.fixture
+def unstarted(engine: PrivateEngine, tmp_path: Path) -> Installation:
+    """A copy of the checkout on an engine without containers."""
+    return Installation.copied(CHECKOUT, tmp_path / "installation", engine, kestra=STAND_IN)
+
+
+@pytest.mark.parametrize(
+    "symptom", _of("test_the_launcher_says_it_before_a_start", PROVOKED_BEFORE_A_START), ids=lambda symptom: symptom.id
+)
+def test_the_launcher_says_it_before_a_start(unstarted: Installation, engine: PrivateEngine, symptom: Symptom) -> None:
+    printed = PROVOKED_BEFORE_A_START[symptom.id](unstarted, engine)
+    assert symptom.is_in(printed), printed
+    assert engine.docker("ps", "--all", "--quiet") == ""
+
+
+@pytest.mark.parametrize(
+    "symptom", _of("test_the_launcher_says_it", PROVOKED_BY_A_START), ids=lambda symptom: symptom.id
+)
 def test_the_launcher_says_it(installation: Installation, engine: PrivateEngine, symptom: Symptom) -> None:
-    printed = PROVOKED[symptom.id](installation, engine)
+    printed = PROVOKED_BY_A_START[symptom.id](installation, engine)
     assert symptom.is_in(printed), printed
 
 
@@ -269,8 +292,6 @@ def kestra(engine: PrivateEngine, module_folder: Path) -> Iterator[Installation]
 @pytest.mark.parametrize(
     "symptom", _of("test_the_launcher_says_it_of_the_real_kestra", PROVOKED_ON_KESTRA), ids=lambda symptom: symptom.id
 )
-def test_the_launcher_says_it_of_the_real_kestra(
-    kestra: Installation, engine: PrivateEngine, symptom: Symptom
-) -> None:
+def test_the_launcher_says_it_of_the_real_kestra(kestra: Installation, engine: PrivateEngine, symptom: Symptom) -> None:
     printed = PROVOKED_ON_KESTRA[symptom.id](kestra, engine)
     assert symptom.is_in(printed), printed
