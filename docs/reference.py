@@ -89,6 +89,8 @@ PRINTED: Mapping[str, str] = {
     "launcher manifest check": '`{"problems": [Problem]}`',
     "launcher manifest schema": "the JSON Schema of config/services-manifest.json",
     "launcher plugins list": '`{"plugins": […], "problems": [Problem]}`',
+    "launcher plugins info": "what the list says of one plugin, with its variables, commands and problems",
+    "launcher plugins check": "`{PLUGIN: [Problem]}`",
 }
 
 RECORDS: tuple[type[BaseModel], ...] = (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from service_launcher import container_findings, places
+from service_launcher import container_findings, places, policy
 from service_launcher.container_findings import Made
 from service_launcher.engine import Container, Detail, EngineView
 from service_launcher.errors import ConfigurationError, LauncherError
@@ -46,8 +46,8 @@ class ComposeService(Record):
 
     `file` is relative to the root; where the root has no such file, the copy in the package `package` serves.
     `variables` are all that the file reads. `published` maps a container port to the variable that holds its host
-    port; `folders` and `networks` name the variables of folders to be writable and of networks to exist.
-    `tier` is `database` for one. `grace_seconds` is the file's stop_grace_period.
+    port; `folders` and `networks` name the variables of folders to be writable and of networks to exist. `caches` are
+    container paths whose volumes may vanish without loss. `tier` is `database` for one. `grace_seconds` is the file's stop_grace_period.
     """
 
     id: str
@@ -66,6 +66,7 @@ class ComposeService(Record):
     published: Mapping[int, str] = {}
     folders: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    caches: tuple[str, ...] = ()
     link_port: int | None = None
     status_script: str | None = None
     start_seconds: int = 300
@@ -136,6 +137,7 @@ class ComposeService(Record):
             container_findings.restart(made, host.engine.facts()),
             container_findings.logs(made),
             *container_findings.image(self.id, rendered["image"], image),
+            *container_findings.privileges(self.id, policy.breaches(rendered)),
         ]
 
     def start(self, host: Host) -> None:
@@ -274,7 +276,8 @@ class ComposeService(Record):
         config = self.compose(host).config()
         folders = {str(self._resolve(host, self.value(host, name))) for name in self.folders}
         mounts = config["services"].get(self.service, {}).get("volumes", ())
-        named = [m for m in mounts if m.get("source")]  # the others are made anew with each container anyway
+        # Those without a name are made anew with each container anyway.
+        named = [m for m in mounts if m.get("source") and m["target"] not in self.caches]
         wanted = [m for m in named if m["type"] == "volume" or m["source"] in folders]
         detail = host.engine.detail(container.id) if container is not None else None
         return places.problems(host, self.id, config, wanted, detail.mounts if detail else ())

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from service_launcher import envfile, freeze, lock, manifest
+from service_launcher import envfile, freeze, lock, manifest, policy
 from service_launcher.compose import ComposeProject
 from service_launcher.context import CallContext, Listener
 from service_launcher.engine import Engine, EngineView
@@ -196,6 +196,57 @@ class Launcher:
         """Every way in which the manifest's file disagrees with the plugins and the tree. Raises ManifestError."""
         found = manifest.drift(self.settings.manifest, self.plugins.entries.values(), self.settings.root)
         return [*found, *self._compose_drift()]
+
+    def plugin_problems(self, name: str) -> list[Problem]:
+        """What is wrong with a plugin, each with what mends it: its state, its entries, its copies, its policy."""
+        plugin = self.plugins.found[name]
+        found = []
+        if plugin.state in ("failed", "incompatible"):
+            fix = f"mend it, or: launcher plugins disable {name}"
+            words = f"{name} is {plugin.state}: {plugin.reason}"
+            found.append(Problem(severity="error", summary=words, fix=fix, raised_by=name))
+        if plugin.state == "active" and not plugin.host_range:
+            words = f"{name} says nothing about the versions of service-launcher that it fits"
+            fix = "service-launcher>=0.1,<1 in the dependencies of its pyproject.toml"
+            found.append(Problem(severity="warn", summary=words, fix=fix, raised_by=name))
+        if len(copies := self.plugins.copies(name)) > 1:
+            words = f"{plugin.distribution} is installed {len(copies)} times, and the first is used: {', '.join(copies)}"
+            fix = f"pip uninstall {plugin.distribution}, until one is left"
+            found.append(Problem(severity="warn", summary=words, fix=fix, raised_by=name))
+        found += [p for p in self.plugins.problems if p.raised_by == name or p.service in plugin.services]
+        return found + self.plugin_policy(name)
+
+    def plugin_policy(self, name: str) -> list[Problem]:
+        """How the compose files of a plugin's services reach for the machine, and where one cannot be read or found.
+
+        The files are read as their authors wrote them: no value of this installation decides. Needs no Engine.
+        """
+        found = []
+        for service in self.plugins.found[name].services:
+            reference = self.entries[service].compose
+            if reference is None:
+                continue
+            file = self.plugins.compose_file(name, self.settings.root / reference.file)
+            if file is None:
+                words = f"{service}: the compose file {reference.file} is neither in the root nor in the package of {name}"
+                found.append(Problem(severity="error", summary=words, fix="see force-include in docs/plugins/how-to.md"))
+                continue
+            project = ComposeProject(reference.project, (file,), file.parent, {}, self.redact)
+            try:
+                written = project.written()["services"].get(reference.service)
+            except LauncherError as error:
+                found.append(Problem(severity="error", summary=f"{service}: {error.summary}", fix=error.fix))
+                continue
+            if written is None:
+                words = f"{service}: {file.name} has no service {reference.service}"
+                found.append(Problem(severity="error", summary=words, fix=f"edit {file}"))
+                continue
+            fix = f"trust {name} as root, or launcher plugins disable {name}"
+            found += [
+                Problem(severity="warn", summary=f"{service} {words} ({file.name})", fix=fix, service=service)
+                for words in policy.breaches(written)
+            ]
+        return found
 
     @staticmethod
     def manifest_schema() -> dict[str, object]:

@@ -66,9 +66,10 @@ def refusal(arguments: list[str]) -> str | None:
         try:
             command.make_context(command.name, given, parent=context)
         except click.MissingParameter:
-            return None  # named in prose without its argument
+            pass  # named in prose without its argument
         except click.UsageError as error:
             return error.format_message()
+        return None
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     unknown = set(options) - known - {"--help", "-h"}
     return f"no option {unknown}" if unknown else None

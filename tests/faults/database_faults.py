@@ -92,6 +92,35 @@ def password_changed(case: Case) -> Iterator[Seen]:
     assert case.installation.launcher("stop").code == 0
 
 
+@row("F16", "volume removed", "docker volume rm of the database's data", state="refused", code=3, without="I5")
+def volume_removed(case: Case) -> Iterator[Seen]:
+    """What is gone is gone; that it is, has to be said before an empty database takes its place."""
+    assert case.installation.compose("down").code == 0
+    case.engine.docker("volume", "rm", DATA)
+    yield case.start(service="kestra-postgres", says=f"{DATA}, where the data of kestra-postgres was, is gone")
+    assert DATA not in case.engine.docker("volume", "ls", "-q")
+    assert case.installation.launcher("start", LAUNCHER_ALLOW_DATA_MOVE="kestra-postgres").code == 0
+
+
+@row(
+    "F23",
+    "database out of memory",
+    "its limit is set to what it uses, then it sorts two million rows",
+    state="degraded",
+    slow=True,
+)
+def database_out_of_memory(case: Case) -> Iterator[Seen]:
+    case.engine.docker("update", "--memory", "40m", "--memory-swap", "40m", POSTGRES)
+    case.injected()
+    case.sql("set work_mem = '900MB'; select count(*) from (select random() r from generate_series(1, 2000000) "
+             "order by r offset 0) sorted", check=False)
+    yield case.until("degraded", 30)
+    told = case.installation.launcher("explain", "kestra-postgres", "--json").json()
+    assert told["oom_killed"], told
+    case.engine.docker("update", "--memory", "0", "--memory-swap", "-1", POSTGRES)
+    assert case.installation.launcher("restart").code == 0
+
+
 @row("F18", "database paused", "docker pause", state="degraded")
 def database_paused(case: Case) -> Iterator[Seen]:
     case.engine.docker("pause", POSTGRES)

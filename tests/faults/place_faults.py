@@ -108,6 +108,9 @@ def port_stolen(case: Case) -> Iterator[Seen]:
         yield case.start(says="8080", **plugin)
         assert case.status("kestra-postgres")["state"] == "ready"
         assert case.read().state == "failed"
+        told = case.installation.launcher("explain", "kestra", "--json").json()
+        assert "port 8080" in told["cause"], told
+        assert "by the process" in told["cause"], told
     finally:
         subprocess.run(["kill", note.read_text()], check=True)
         wait_for(lambda: not _listening(8080), 10, "the port is free")
