@@ -47,7 +47,8 @@ class ComposeService(Record):
     `file` is relative to the root; where the root has no such file, the copy in the package `package` serves.
     `variables` are all that the file reads. `published` maps a container port to the variable that holds its host
     port; `folders` and `networks` name the variables of folders to be writable and of networks to exist. `caches` are
-    container paths whose volumes may vanish without loss. `tier` is `database` for one. `grace_seconds` is the file's stop_grace_period.
+    container paths whose volumes may vanish without loss. `tier` is `database` for one. `grace_seconds` is the file's
+    stop_grace_period.
     """
 
     id: str
@@ -175,11 +176,10 @@ class ComposeService(Record):
     def status(self, host: Host) -> ServiceStatus:
         """Container and health check; an application probe is the plugin's to add with `with_application`."""
         container = self.container(host)
-        if container is None:
-            return self._status(ServiceState.STOPPED, "stopped; it has no container", None, None, ())
-        detail = host.engine.detail(container.id)
+        detail = host.engine.detail(container.id) if container is not None else None
         if detail is None:
-            return self._status(ServiceState.STOPPED, "stopped; its container has just been removed", None, None, ())
+            none = Evidence(layer="container", verdict=Verdict.BAD, detail="there is none")
+            return self._status(ServiceState.STOPPED, "stopped; it has no container", None, None, (none,))
         state, message, evidence = _judge(detail)
         return self._status(state, host.redact(message), container, detail, evidence)
 
@@ -432,6 +432,8 @@ def _judge(detail: Detail) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
         return state, words, tuple(evidence)
     last = detail.health_log[-1] if detail.health_log else None
     said = f": {last.output[:200]}" if last and last.output else ""
+    # The engine says so also of a container that lives on, when the kernel took one of its processes.
+    killed = "; a process of it was killed for lack of memory" if detail.oom_killed else ""
 
     def health(verdict: Verdict, words: str) -> Evidence:
         return Evidence(layer="health", verdict=verdict, detail=words, observed_at=(last and last.ended_at) or now())
@@ -439,10 +441,10 @@ def _judge(detail: Detail) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
     match detail.health:
         case None | "none":
             evidence.append(health(Verdict.NOT_APPLICABLE, "no health check"))
-            return ServiceState.READY, "running; it has no health check", tuple(evidence)
+            return ServiceState.READY, f"running; it has no health check{killed}", tuple(evidence)
         case "healthy":
             evidence.append(health(Verdict.OK, f"healthy{said}"))
-            return ServiceState.READY, "running and healthy", tuple(evidence)
+            return ServiceState.READY, f"running and healthy{killed}", tuple(evidence)
         case "starting":
             evidence.append(health(Verdict.PENDING, f"starting{said}"))
             if detail.restart_count >= CRASHES:

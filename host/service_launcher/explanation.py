@@ -153,9 +153,10 @@ class Explainer:
             lines = self._log_lines(service, container, detail.started_at)
             told = told.model_copy(update=_facts(detail, lines, self.observer.redact))
         problems = self._preflight(service, view) if status.state is not ServiceState.STARTING else ()
-        return told.model_copy(
-            update={"problems": problems, **self._cause(service, status, detail, lines, problems, failure)}
-        )
+        cause = self._cause(service, status, detail, lines, problems, failure)
+        # The owner may have failed while it was asked about causes.
+        more = tuple(p for p in self.observer.plugins.problems if p.service == service)
+        return told.model_copy(update={"problems": tuple(dict.fromkeys((*problems, *more))), **cause})
 
     def _cause(
         self,

@@ -210,7 +210,9 @@ class Launcher:
             fix = "service-launcher>=0.1,<1 in the dependencies of its pyproject.toml"
             found.append(Problem(severity="warn", summary=words, fix=fix, raised_by=name))
         if len(copies := self.plugins.copies(name)) > 1:
-            words = f"{plugin.distribution} is installed {len(copies)} times, and the first is used: {', '.join(copies)}"
+            words = (
+                f"{plugin.distribution} is installed {len(copies)} times, and the first is used: {', '.join(copies)}"
+            )
             fix = f"pip uninstall {plugin.distribution}, until one is left"
             found.append(Problem(severity="warn", summary=words, fix=fix, raised_by=name))
         found += [p for p in self.plugins.problems if p.raised_by == name or p.service in plugin.services]
@@ -228,8 +230,12 @@ class Launcher:
                 continue
             file = self.plugins.compose_file(name, self.settings.root / reference.file)
             if file is None:
-                words = f"{service}: the compose file {reference.file} is neither in the root nor in the package of {name}"
-                found.append(Problem(severity="error", summary=words, fix="see force-include in docs/plugins/how-to.md"))
+                words = (
+                    f"{service}: the compose file {reference.file} is neither in the root nor in the package of {name}"
+                )
+                found.append(
+                    Problem(severity="error", summary=words, fix="see force-include in docs/plugins/how-to.md")
+                )
                 continue
             project = ComposeProject(reference.project, (file,), file.parent, {}, self.redact)
             try:

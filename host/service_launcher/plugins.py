@@ -104,8 +104,10 @@ class Plugins:
         allowed: Callable[[str], str | None],
         on_call: Callable[[HookCall], None] | None = None,
         loading: Loading | None = None,
+        redact: Callable[[str], str] = printable,
     ) -> None:
         self.on_call = on_call
+        self._redact = redact
         self._loading = loading or Loading(None)
         self.found: dict[str, Plugin] = {}
         self.owners: dict[str, str] = {}
@@ -121,15 +123,19 @@ class Plugins:
 
     @classmethod
     def discover(
-        cls, root: Path, on_call: Callable[[HookCall], None] | None = None, state: Path | None = None
+        cls,
+        root: Path,
+        on_call: Callable[[HookCall], None] | None = None,
+        state: Path | None = None,
+        redact: Callable[[str], str] = printable,
     ) -> Plugins:
         """The installed plugins of the group, less those that config/plugins.toml leaves out.
 
-        `on_call` hears of every call into a plugin; `state` is the launcher's own folder, for `Loading`. Raises
-        ConfigurationError for a config/plugins.toml that cannot be read.
+        `on_call` hears of every call into a plugin; `state` is the launcher's own folder, for `Loading`; `redact`
+        takes secrets out of what plugins say. Raises ConfigurationError for a config/plugins.toml that cannot be read.
         """
         points = importlib.metadata.entry_points(group=hookspecs.ENTRY_POINTS)
-        return cls(points, selection.read(root / selection.FILE).refusal, on_call, Loading(state))
+        return cls(points, selection.read(root / selection.FILE).refusal, on_call, Loading(state), redact)
 
     # Public: the hooks, typed.
 
@@ -140,7 +146,7 @@ class Plugins:
             try:
                 found[name] = self._ask(name, "launcher_variables", list[Variable])
             except PluginFailed as error:
-                self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
+                self._complain(name, error.summary, error.fix)
         return found
 
     def auto_start(self, entry: ManifestEntry, env: Environment) -> AutoStart:
@@ -201,7 +207,7 @@ class Plugins:
         try:
             return self.ask_causes(entry)
         except PluginFailed as error:
-            self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, service=entry.id))
+            self._complain(self.owners[entry.id], error.summary, error.fix, entry.id)
             return []
 
     def ask_causes(self, entry: ManifestEntry) -> list[Cause]:
@@ -221,7 +227,8 @@ class Plugins:
                     if isinstance(command, click.Command) and command.name:
                         found.setdefault(command.name, (name, command))
             except (PluginFailed, TypeError) as error:
-                self._fail(name, str(error))
+                self._fail(name, self._redact(str(error)))
+                self._complain(name, self.found[name].reason)
         return found
 
     def tell(self, event: Event) -> None:
@@ -230,7 +237,7 @@ class Plugins:
             try:
                 self._ask(name, "launcher_event", None, event=event)
             except LauncherError as error:
-                self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
+                self._complain(name, error.summary, error.fix)
 
     def compose_file(self, name: str, own: Path) -> Path | None:
         """The root's own compose file, else the one of that name in the plugin's package; None where neither is."""
@@ -299,7 +306,7 @@ class Plugins:
             # Older pluggy leaves a plugin half registered when a signature is wrong.
             if self._manager.has_plugin(plugin.name):
                 self._manager.unregister(name=plugin.name)
-            plugin.state, plugin.reason = "failed", _why(error)
+            plugin.state, plugin.reason = "failed", self._redact(_why(error))
             return
         plugin.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(module) or ()))
 
@@ -344,6 +351,10 @@ class Plugins:
     def _fail(self, name: str, reason: str) -> None:
         self.found[name].state, self.found[name].reason = "failed", reason
 
+    def _complain(self, name: str, summary: str, fix: str = "", service: str | None = None) -> None:
+        fix = fix or f"launcher plugins list; mend {name}"
+        self.problems.append(Problem(severity="warn", summary=summary, fix=fix, raised_by=name, service=service))
+
     # Private: asking.
 
     def _active(self) -> list[str]:
@@ -377,7 +388,7 @@ class Plugins:
         if answer is None:
             return results[0] if results else None
         try:
-            return self._adapter(answer).validate_python(results[0] if results else None)
+            return self._shown(self._adapter(answer).validate_python(results[0] if results else None))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "the answer"
@@ -391,10 +402,10 @@ class Plugins:
     ) -> Any:
         """`guarded`, and whoever traces is told of it."""
         if self.on_call is None:
-            return guarded(name, hook, call, extra_seconds)
+            return guarded(name, hook, call, extra_seconds, self._redact)
         began = time.perf_counter()
         try:
-            answer = guarded(name, hook, call, extra_seconds)
+            answer = guarded(name, hook, call, extra_seconds, self._redact)
         except LauncherError as error:
             self.on_call(HookCall(name, hook, service, time.perf_counter() - began, failure=error.summary))
             raise
@@ -402,15 +413,35 @@ class Plugins:
         self.on_call(HookCall(name, hook, service, time.perf_counter() - began, shown))
         return answer
 
+    def _shown(self, answer: Any) -> Any:
+        """An answer that people and programs are shown, without secrets; the other kinds are only worked with."""
+        match answer:
+            case list():
+                return [self._shown(item) for item in answer]
+            case str():
+                return self._redact(answer)
+            case ServiceStatus():
+                seen = tuple(e.model_copy(update={"detail": self._redact(e.detail)}) for e in answer.evidence)
+                return answer.model_copy(update={"message": self._redact(answer.message), "evidence": seen})
+            case Problem() | Finding():
+                words = {"summary": self._redact(answer.summary), "fix": self._redact(answer.fix)}
+                return answer.model_copy(update=words)
+            case AutoStart():
+                words = {"reason": self._redact(answer.reason), "warning": self._redact(answer.warning)}
+                return answer.model_copy(update=words)
+        return answer
+
     def _adapter(self, answer: Any) -> TypeAdapter[Any]:
         return self._answers.setdefault(str(answer), TypeAdapter(answer))
 
 
-def guarded(plugin: str, hook: str, call: Callable[[], T], extra_seconds: float = 0.0) -> T:
+def guarded(
+    plugin: str, hook: str, call: Callable[[], T], extra_seconds: float = 0.0, redact: Callable[[str], str] = printable
+) -> T:
     """Run foreign code on a daemon thread with the hook's deadline.
 
-    Raises PluginFailed for what the plugin does wrong. A LauncherError passes through: it comes from the host's own
-    parts, which the plugin called, and says better what happened.
+    Raises PluginFailed for what the plugin does wrong, in words that `redact` has gone over. A LauncherError passes
+    through: it comes from the host's own parts, which the plugin called, and says better what happened.
     """
     seconds = DEADLINES[hook] + extra_seconds
     results: list[T] = []
@@ -435,7 +466,7 @@ def guarded(plugin: str, hook: str, call: Callable[[], T], extra_seconds: float 
         if isinstance(failure, LauncherError) and hook != "load":
             raise failure
         raise PluginFailed(
-            f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {_words(failure)}", fix
+            f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {redact(_words(failure))}", fix
         ) from failure
     return results[0]
 

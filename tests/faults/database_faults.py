@@ -105,18 +105,20 @@ def volume_removed(case: Case) -> Iterator[Seen]:
 @row(
     "F23",
     "database out of memory",
-    "its limit is set to what it uses, then it sorts two million rows",
-    state="degraded",
+    "a limit of 100 MB, then it sorts two million rows in memory",
+    state="ready",
     slow=True,
 )
 def database_out_of_memory(case: Case) -> Iterator[Seen]:
-    case.engine.docker("update", "--memory", "40m", "--memory-swap", "40m", POSTGRES)
+    case.engine.docker("update", "--memory", "100m", "--memory-swap", "100m", POSTGRES)
     case.injected()
-    case.sql("set work_mem = '900MB'; select count(*) from (select random() r from generate_series(1, 2000000) "
-             "order by r offset 0) sorted", check=False)
-    yield case.until("degraded", 30)
-    told = case.installation.launcher("explain", "kestra-postgres", "--json").json()
-    assert told["oom_killed"], told
+    case.sql(
+        "set work_mem = '900MB'; select count(*) from (select random() r from generate_series(1, 2000000) "
+        "order by r offset 0) sorted",
+        check=False,
+    )
+    # The kernel takes the greedy process, PostgreSQL begins its others anew, and the container has never stopped.
+    yield case.until("ready", 30, "kestra-postgres", "killed for lack of memory")
     case.engine.docker("update", "--memory", "0", "--memory-swap", "-1", POSTGRES)
     assert case.installation.launcher("restart").code == 0
 

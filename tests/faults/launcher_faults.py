@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from service_launcher import envfile
+
 from tests.engines import wait_for
 from tests.faults.campaign import KESTRA, Case, Command, Seen, row
 from tests.faults.own_engine import small_disk
@@ -178,7 +180,9 @@ def killed_in_mid_write(case: Case) -> Iterator[Seen]:
             points += 1
             killed += ended.code != 0
             text = env.read_bytes()
-            assert text == old or (text.startswith(old) and text.endswith(b"ADDED=1\n")), (call, number, text)
+            # Of the two writes of init neither, the first, or both have happened; each wholly.
+            assert text == old or (text.startswith(old) and b"\nADDED=1\n" in text), (call, number, text)
+            assert envfile.read(env, ".env"), "every line can be read"
             assert env.stat().st_mode & 0o777 == 0o600
             env.write_bytes(old)
     for stray in case.installation.root.glob(".env.*.new"):
@@ -253,7 +257,8 @@ def clock_wrong(case: Case) -> Iterator[Seen]:
     yield Seen(status["state"], behind.code, behind.seconds)
 
 
-@row("F44", "state folder deleted", "rm -rf .launcher while a start waits", state="ready", prepared=False)
+# I3 is read from the record, and the beginning of this operation went with it.
+@row("F44", "state folder deleted", "rm -rf .launcher while a start waits", state="ready", prepared=False, without="I3")
 def state_folder_deleted(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="3")
     with case.starting() as start:

@@ -1,4 +1,4 @@
-"""Canary secrets, put wherever a secret can turn up, are shown nowhere: no command, no format, no record, no traceback."""
+"""Canary secrets, put wherever a secret can turn up, are shown nowhere: by no command, in no record or traceback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import json
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,8 +17,8 @@ from tests.installations import Installation
 from tests.integration.test_waiting import _stand_in
 
 # No letter sequence of theirs stands anywhere else; the characters are those that each encoding treats differently.
-DATABASE = "cAnary7$Db&?/+ \"q\\e%41"
-LOGIN = "cAnary8$Lo&?/+\"q\\e%42"
+DATABASE = 'cAnary7$Db&?/+ "q\\e%41'
+LOGIN = 'cAnary8$Lo&?/+"q\\e%42'
 UNUSED = "cAnary9-of-nobody's-token"
 PIECES = ("cAnary", "CANARY", "Y0FuYX", "jQW5hcn", "NBbmFye")  # each canary's first letters, bare and in base64
 
@@ -54,13 +53,11 @@ READING = (
 
 
 @pytest.fixture
-def told(installation: Installation, tmp_path: Path) -> Iterator[Installation]:
+def told(installation: Installation, tmp_path: Path) -> Installation:
     """An installation whose secrets are canaries, with a plugin that tells one wherever it can."""
     installation.shell.update(install(tmp_path / "installed", "telltale", TELLTALE))
-    installation.shell.update(
-        KESTRA_DB_PASSWORD=DATABASE, KESTRA_BASICAUTH_PASSWORD=LOGIN, SEARCH_API_TOKEN=UNUSED
-    )
-    yield installation
+    installation.shell.update(KESTRA_DB_PASSWORD=DATABASE, KESTRA_BASICAUTH_PASSWORD=LOGIN, SEARCH_API_TOKEN=UNUSED)
+    return installation
 
 
 def silent(*texts: str) -> None:

@@ -32,7 +32,7 @@ HOST_LINES = {
         "executable file not found in $PATH: unknown",
     ),
     "command-missing": (
-        "failed to create task for container: error during container init: exec: \"/app/gone\": "
+        'failed to create task for container: error during container init: exec: "/app/gone": '
         "stat /app/gone: no such file or directory: unknown",
     ),
     "socket-permission": (
