@@ -124,7 +124,7 @@ def walk(command: click.Command, name: str, parent: click.Context | None = None)
         command, parent, name, terminal_width=100, max_content_width=100, **command.context_settings
     )
     if parent is None:
-        context.obj = Session(str(ROOT))
+        context.ensure_object(Session).root = str(ROOT)
     yield context.command_path, context
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
@@ -304,9 +304,10 @@ def main() -> int:
         if found:
             pass
         return 1 if found else 0
+    files = rendered()
     for path in (p for p in FOLDER.rglob("*") if p.is_file()):
         path.unlink()
-    for path, text in rendered().items():
+    for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return 0

@@ -49,7 +49,8 @@ def refusal(arguments: list[str]) -> str | None:
     """Why the launcher would not take these arguments; None where it would."""
     command: click.Command = launcher
     # With its settings: click remembers the options for help that the first context had.
-    context = click.Context(launcher, info_name="launcher", obj=Session(str(CHECKOUT)), **launcher.context_settings)
+    context = click.Context(launcher, info_name="launcher", **launcher.context_settings)
+    context.ensure_object(Session).root = str(CHECKOUT)
     while arguments and arguments[0] in ROOT_OPTIONS:
         arguments = arguments[ROOT_OPTIONS[arguments[0]] :]
     while isinstance(command, click.Group) and arguments and not OPEN.fullmatch(arguments[0]):
