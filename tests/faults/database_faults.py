@@ -82,7 +82,14 @@ def first_start_interrupted(case: Case) -> Iterator[Seen]:
     case.engine.docker("volume", "rm", DATA)
 
 
-@row("F17", "password changed", "another KESTRA_DB_PASSWORD in .env, the volume is old", state="failed", code=1)
+@row(
+    "F17",
+    "password changed",
+    "another KESTRA_DB_PASSWORD in .env, the volume is old",
+    state="failed",
+    code=1,
+    slow=True,
+)
 def password_changed(case: Case) -> Iterator[Seen]:
     env = case.installation.root / ".env"
     case.edit(DATABASE_PASSWORD, "another1Password2of3tests", Path(".env"))

@@ -97,6 +97,7 @@ def start_and_stop(case: Case) -> Iterator[Seen]:
     state="stopped",
     code=1,
     prepared=False,
+    slow=True,
 )
 def down_by_hand(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="600")

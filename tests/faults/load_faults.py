@@ -98,7 +98,7 @@ def _with_memory(case: Case, *arguments: str) -> tuple[Done, float]:
     return ended, max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1e3
 
 
-@row("F41", "log flood", "100 MB of lines, one of 5 MB, 100 KB of escapes", state="ready")
+@row("F41", "log flood", "100 MB of lines, one of 5 MB, 100 KB of escapes", state="ready", slow=True)
 def log_flood(case: Case) -> Iterator[Seen]:
     # The first process' own output, so that the Engine keeps it as the container's log.
     script = (
