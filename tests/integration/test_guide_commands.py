@@ -99,14 +99,18 @@ def test_the_commands_that_only_look_all_work(kestra: Installation) -> None:
 
 
 def test_the_backup_of_the_guide_brings_the_flows_back(kestra: Installation, engine: PrivateEngine) -> None:
+    """By way of the steps to another major version, which leave the old data aside and begin with none."""
     (kestra.root / "tools/kestra/storage/kept").write_text("a file of a flow")
     typed(kestra, block("Backup, à mão"))
     assert (kestra.root / "backup").stat().st_mode & 0o777 == 0o700
     assert kestra.state("kestra") == "ready"
 
-    typed(kestra, "".join(block("Remover", 1).splitlines(keepends=True)[:2]))
+    assert kestra.compose("down").code == 0
+    typed(kestra, block("PostgreSQL, outra versão principal"))
+    aside = Path(engine.docker("volume", "inspect", "--format", "{{.Mountpoint}}", "kestra-postgres-17"))
+    assert (aside / "PG_VERSION").read_text() == "17\n"
     assert VOLUME not in engine.docker("volume", "ls", "--quiet")
-    assert not (kestra.root / "tools/kestra/storage/kept").exists()
+    (kestra.root / "tools/kestra/storage/kept").unlink()
 
     typed(kestra, block("Backup, à mão", 1))
     assert flows(kestra) == 1

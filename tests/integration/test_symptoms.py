@@ -129,6 +129,12 @@ def volume_empty(installation: Installation, engine: PrivateEngine) -> str:
     return installation.launcher("start").text
 
 
+def volume_gone(installation: Installation, engine: PrivateEngine) -> str:
+    assert installation.launcher("start", "kestra-postgres").code == 0
+    assert installation.compose("down", "--volumes").code == 0
+    return installation.launcher("start").text
+
+
 def postgres_major(installation: Installation, engine: PrivateEngine) -> str:
     assert installation.launcher("start", "kestra-postgres").code == 0
     engine.docker(
@@ -193,6 +199,7 @@ PROVOKED_BY_A_START: dict[str, Provoke] = {
     "image-missing": _exported("start", KESTRA_IMAGE="local/kestra:no-such-version"),
     "another-installation": another_installation,
     "storage-moved": storage_moved,
+    "volume-gone": volume_gone,
     "postgres-major": postgres_major,
     "database-password": database_password,
     "memory": memory,
