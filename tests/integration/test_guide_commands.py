@@ -43,7 +43,7 @@ def block(heading: str, number: int = 0) -> str:
     return commands(Page(GUIDE).fences("console", below=heading)[number])
 
 
-def typed(installation: Installation, script: str, password: str = PASSWORD, seconds: float = 120) -> str:
+def typed(installation: Installation, script: str, password: str = PASSWORD, seconds: float = 400) -> str:
     """Run commands on a terminal and type the password whenever it is asked for; what the terminal showed."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
