@@ -29,9 +29,10 @@ def test_every_page_is_built_and_in_the_navigation(site: Path) -> None:
     sources = [path.relative_to(CHECKOUT / "docs") for path in (CHECKOUT / "docs").rglob("*.md")]
     home = (site / "index.html").read_text()
     for source in sources:
-        place = source.parent if source.stem == "index" else source.with_suffix("")
+        folder = source.stem in ("index", "README")
+        place = source.parent if folder else source.with_suffix("")
         assert (site / place / "index.html").exists(), source
-        assert source.stem == "index" or f'href="{place}/"' in home, f"{source} is not in the navigation"
+        assert folder or f'href="{place}/"' in home, f"{source} is not in the navigation"
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
