@@ -81,7 +81,7 @@ def _say(summary: str, fix: str) -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(number, "ended by a signal; what was begun is left as it is")
+    raise Interrupted(number, "ended by a signal")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,12 @@ def _on(case: Case, folder: Path) -> None:
     case.engine.docker("volume", "create", *words, DATA)
 
 
+def _give_up(case: Case) -> None:
+    """Remove the volume, as an operator who means it, and let the next start begin without it."""
+    case.engine.docker("volume", "rm", DATA)
+    case.installation.shell["LAUNCHER_ALLOW_DATA_MOVE"] = "kestra-postgres"
+
+
 @row("F15", "database killed", "SIGKILL of the postmaster", state="degraded")
 def database_killed(case: Case) -> Iterator[Seen]:
     _kill(case, POSTGRES)
@@ -79,7 +85,7 @@ def first_start_interrupted(case: Case) -> Iterator[Seen]:
         yield Seen(case.read("kestra-postgres").state, code, case.since)
     # Nothing but an operator may give up a volume; this one was never filled.
     case.engine.docker("rm", "-f", POSTGRES)
-    case.engine.docker("volume", "rm", DATA)
+    _give_up(case)
 
 
 @row(
@@ -195,7 +201,7 @@ def disk_full_under_the_database(case: Case) -> Iterator[Seen]:
         assert case.sql("select count(*) from witness") == "1000"
         case.installation.launcher("stop")
         case.engine.docker("rm", "-f", POSTGRES, KESTRA)
-        case.engine.docker("volume", "rm", DATA)
+        _give_up(case)
 
 
 @row(
@@ -219,4 +225,4 @@ def volume_not_writable(case: Case) -> Iterator[Seen]:
         assert done.code == 0, done.text
         case.installation.launcher("stop")
         case.engine.docker("rm", "-f", POSTGRES, KESTRA)
-        case.engine.docker("volume", "rm", DATA)
+        _give_up(case)

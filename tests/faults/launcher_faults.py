@@ -17,6 +17,7 @@ from service_launcher import envfile
 
 from tests.engines import wait_for
 from tests.faults.campaign import KESTRA, Case, Command, Seen, row
+from tests.faults.invariants import AIR
 from tests.faults.own_engine import small_disk
 from tests.installations import Done, Installation
 
@@ -69,7 +70,7 @@ def stop_during_start(case: Case) -> Iterator[Seen]:
         case.injected()
         done = case.installation.launcher("stop")
         assert f"(pid {start.pid})" in done.err
-        assert done.seconds < 1.5
+        assert done.seconds < 1 + AIR
         yield Seen(case.read().state, done.code, done.seconds)
         assert start.wait(60) == 0
 
@@ -138,6 +139,11 @@ def killed(case: Case, moments: int = 3) -> Iterator[Seen]:
         _until_ready(case)
         longest = max(longest, case.since)
     yield Seen("ready", 0, longest)
+    operations = [e for e in case.records() if e["what"].startswith("operation.")]
+    begun = [e["operation"] for e in operations if e["what"] == "operation.started"]
+    ended = [e["operation"] for e in operations if e["what"] == "operation.finished"]
+    assert sorted(begun) == sorted(ended), "two records for each operation, also for those that were killed"
+    assert any("was cut off" in str(e["detail"].get("message")) for e in operations)
 
 
 @row(
@@ -297,6 +303,31 @@ def launcher_upgraded(case: Case) -> Iterator[Seen]:
     assert case.installation.launcher("start").code == 0
     assert case.ids()[KESTRA] != ids[KESTRA]
     assert case.ids()["tools-kestra-postgres"] == ids["tools-kestra-postgres"]
+
+
+@row("F32", "launcher interrupted in stop", "SIGINT while a service takes its time to end", state="stopped")
+def interrupted_in_stop(case: Case) -> Iterator[Seen]:
+    case.edit("stop_grace_period: 6m", "stop_grace_period: 4s")
+    assert case.installation.launcher("start").code == 0
+    case.tell("STANDIN_STOP", "ignore")
+    with case.starting("stop", "kestra") as stop:
+        began = time.time()
+        wait_for(lambda: any(e["Action"] == "kill" for e in case.engine.events(began)), 20, "it was asked to end")
+        stop.send_signal(signal.SIGINT)
+        case.injected()
+        assert stop.wait(10) == 130
+        assert case.since < 2.5
+    # What docker was asked to do it finishes, and holds the lock for as long.
+    assert case.installation.launcher("start", "kestra").code == 4
+    wait_for(lambda: not _busy(case), 20, "the lock is free")
+    yield case.read()
+
+
+def _busy(case: Case) -> bool:
+    """Whether somebody holds the project, asked without a launcher."""
+    lock = case.installation.root / ".launcher/locks/tools.lock"
+    free = subprocess.run(["flock", "--exclusive", "--nonblock", str(lock), "true"], check=False)
+    return lock.exists() and free.returncode != 0
 
 
 @row("F32", "launcher terminated", "SIGTERM while the start waits", state="starting", prepared=False)
