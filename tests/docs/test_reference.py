@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 import typing
 from pathlib import Path
 
@@ -62,3 +65,18 @@ def test_every_record_and_hook_stands_in_the_reference() -> None:
     hooks = Page(CHECKOUT / "docs/reference/hooks.md").anchors()
     assert {name for name in vars(reference.hookspecs) if name.startswith("launcher_")} <= hooks
     assert {r.__name__.lower() for r in reference.RECORDS} <= Page(CHECKOUT / "docs/reference/json.md").anchors()
+
+
+@pytest.mark.parametrize("command", ["list", "status", "doctor", "health", "config", "manifest check", "plugins list"])
+def test_what_is_printed_has_the_keys_of_the_reference(command: str) -> None:
+    done = subprocess.run(
+        ["launcher", "--root", str(CHECKOUT), *command.split(), "--json"],
+        env={**os.environ, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}, capture_output=True, check=False,
+    )  # fmt: skip
+    said = reference.PRINTED[f"launcher {command}"].strip("`")
+    if said.startswith("{"):
+        outermost = re.sub(r"(?<=.)\{[^{}]*\}", "", said)
+        keys = set(re.findall(r'"(\w+)"', outermost))
+    else:
+        keys = set(json.loads(reference.schemas()[f"{said}.json"])["properties"])
+    assert json.loads(done.stdout).keys() == keys
