@@ -108,7 +108,7 @@ RECORDS: tuple[type[BaseModel], ...] = (
 
 def hooks() -> str:
     """Every hook with its signature, docstring and deadline, in the order of the contract."""
-    parts = [NOTE, "# Hooks\n", inspect.getdoc(hookspecs) or "", ""]
+    parts = ["# Hooks\n", NOTE, inspect.getdoc(hookspecs) or "", ""]
     for name, function in vars(hookspecs).items():
         if name.startswith("launcher_"):
             signature = str(inspect.signature(function)).replace("'", "")
@@ -134,7 +134,7 @@ def walk(command: click.Command, name: str, parent: click.Context | None = None)
 
 def commands() -> str:
     """What each command says of itself."""
-    parts = [NOTE, "# Commands\n", "`kestra` comes from the Kestra plugin, everything else from the host.\n"]
+    parts = ["# Commands\n", NOTE, "`kestra` comes from the Kestra plugin, everything else from the host.\n"]
     for path, context in walk(root_command, "launcher"):
         help_text = context.command.get_help(context)
         parts.append(f"{'##' if ' ' in path else '## The command'} `{path}`\n\n```text\n{help_text}\n```\n")
@@ -145,8 +145,8 @@ def json_page() -> str:
     """Which command prints which record, and what the records mean."""
     rows = [(f"`{command}`", record) for command, record in PRINTED.items()]
     parts = [
-        NOTE,
         "# JSON\n",
+        NOTE,
         "What `--json` prints. The schemas are JSON Schema 2020-12; times are UTC in ISO 8601, secrets are masked.\n",
         _table(("command", "record"), rows),
         "## Records\n",
@@ -183,8 +183,8 @@ def exit_codes() -> str:
     health = "`launcher health` and scripts/maintenance/health-check-all.sh: 0 healthy, 1 degraded, 2 critical.\n"
     return "\n".join(
         [
-            NOTE,
             "# Exit codes\n",
+            NOTE,
             _table(("code", "meaning"), rows),
             health,
             "## Errors\n",
@@ -213,8 +213,8 @@ def variables() -> str:
     own = [(f"`{name}`", by, meaning) for name, (by, meaning) in OWN_VARIABLES.items()]
     return "\n".join(
         [
-            NOTE,
             "# Environment variables\n",
+            NOTE,
             "Lowest precedence first: `config/.env.defaults`, `.env.shared`, `.env`, `.env.local`, the process "
             "environment. Accepted are `KEY=value` and `KEY='value'`, one a line; the files are never executed.\n",
             "## Of the services\n",
@@ -238,8 +238,8 @@ def events() -> str:
     ]
     return "\n".join(
         [
-            NOTE,
             "# Events and states\n",
+            NOTE,
             "Events stand in `.launcher/events.jsonl`, one JSON object a line "
             "([schema](schemas/Event.json)), and are told to plugins by `launcher_event`. `actor` is who acted: a user "
             "of the command line, `watch`, or the engine.\n",
