@@ -11,7 +11,6 @@ import importlib.metadata
 import inspect
 import json
 import re
-import sys
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -294,24 +293,22 @@ def stale() -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in differing | (present - wanted.keys()))
 
 
-def main() -> int:
+def main() -> None:
     """Write the files, or only compare them."""
     parser = argparse.ArgumentParser(description="Write docs/reference from the code.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when something is stale")
     if parser.parse_args().check:
-        for _name in (found := stale()):
-            pass
-        if found:
-            pass
-        return 1 if found else 0
+        if found := stale():
+            lines = (f"{name} is not what the code says\n" for name in found)
+            parser.exit(1, "".join(lines) + "Try:   scripts/reference\n")
+        return
     files = rendered()
     for path in (p for p in FOLDER.rglob("*") if p.is_file()):
         path.unlink()
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

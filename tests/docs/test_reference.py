@@ -8,6 +8,7 @@ import re
 import subprocess
 import typing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from service_launcher import models
@@ -80,3 +81,13 @@ def test_what_is_printed_has_the_keys_of_the_reference(command: str) -> None:
     else:
         keys = set(json.loads(reference.schemas()[f"{said}.json"])["properties"])
     assert json.loads(done.stdout).keys() == keys
+
+
+def test_the_check_names_what_is_stale_and_the_way_out(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(reference, "stale", lambda: ["docs/reference/old.md"])
+    monkeypatch.setattr("sys.argv", ["reference", "--check"])
+    with pytest.raises(SystemExit) as ended:
+        reference.main()
+    assert ended.value.code == 1
+    assert "docs/reference/old.md" in (said := capsys.readouterr().err)
+    assert "scripts/reference" in said
