@@ -49,13 +49,14 @@ OWN_VARIABLES = {
 
 EVENTS = {
     "operation.started": "A start, stop or restart begins; `action`, `services`.",
-    "operation.finished": "It ended; `outcome` (succeeded, failed, cancelled), `exit_code`, `seconds`, `services`.",
+    "operation.finished": "It ended; `outcome` (succeeded, failed, cancelled), `exit_code`, `seconds`, `services`. "
+    "For one whose launcher was killed the next operation writes it; `outcome` (failed), `message`.",
     "state.changed": "A service is in another state; `state` and, where known, `before`, `message`, `places` "
     "(where its data is) or `requested` (somebody asked for it).",
     "container.died": "A container ended; `container`, `exit_code`.",
     "container.oom": "The kernel ended a process of a container for lack of memory; `container`.",
     "health.changed": "A container's health check changed its verdict; `container`, `health`.",
-    "plugin.failed": "A plugin raised, hung or answered nonsense.",
+    "plugin.failed": "A plugin did not load, raised, hung or answered nonsense by the end of an operation; `plugin`, `message`.",
     "preflight.refused": "A service was not started because of what preflight found; `message`.",
 }
 
