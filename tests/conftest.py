@@ -13,6 +13,8 @@ import pytest
 from tests.engines import PrivateEngine
 from tests.installations import Installation
 
+pytest_plugins = ["service_launcher.testing"]  # for the contract that Kestra's plugin passes
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 

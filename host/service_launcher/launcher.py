@@ -210,7 +210,9 @@ class Launcher:
             fix = "service-launcher>=0.1,<1 in the dependencies of its pyproject.toml"
             found.append(Problem(severity="warn", summary=words, fix=fix, raised_by=name))
         if len(copies := self.plugins.copies(name)) > 1:
-            words = f"{plugin.distribution} is installed {len(copies)} times, and the first is used: {', '.join(copies)}"
+            words = (
+                f"{plugin.distribution} is installed {len(copies)} times, and the first is used: {', '.join(copies)}"
+            )
             fix = f"pip uninstall {plugin.distribution}, until one is left"
             found.append(Problem(severity="warn", summary=words, fix=fix, raised_by=name))
         found += [p for p in self.plugins.problems if p.raised_by == name or p.service in plugin.services]
@@ -219,32 +221,40 @@ class Launcher:
     def plugin_policy(self, name: str) -> list[Problem]:
         """How the compose files of a plugin's services reach for the machine, and where one cannot be read or found.
 
-        The files are read as their authors wrote them: no value of this installation decides. Needs no Engine.
+        The files' own defaults count, not this installation's values. Needs no Engine.
         """
         found = []
-        for service in self.plugins.found[name].services:
+        # What has no default is given something, or compose would refuse the file.
+        variables = self.plugins.variables().get(name, ())
+        values = {v.name: v.default or "unset" for v in variables if v.required or v.kind == "password"}
+        plugin = self.plugins.found[name]
+        for service in plugin.services:
             reference = self.entries[service].compose
             if reference is None:
                 continue
             file = self.plugins.compose_file(name, self.settings.root / reference.file)
             if file is None:
-                words = f"{service}: the compose file {reference.file} is neither in the root nor in the package of {name}"
-                found.append(Problem(severity="error", summary=words, fix="see force-include in docs/plugins/how-to.md"))
+                words = (
+                    f"{service}: the compose file {reference.file} is neither in the root nor in the package of {name}"
+                )
+                found.append(
+                    Problem(severity="error", summary=words, fix="see force-include in docs/plugins/how-to.md")
+                )
                 continue
-            project = ComposeProject(reference.project, (file,), file.parent, {}, self.redact)
+            project = ComposeProject(reference.project, (file,), file.parent, values, self.redact)
             try:
-                written = project.written()["services"].get(reference.service)
+                rendered = project.config()["services"].get(reference.service)
             except LauncherError as error:
                 found.append(Problem(severity="error", summary=f"{service}: {error.summary}", fix=error.fix))
                 continue
-            if written is None:
+            if rendered is None:
                 words = f"{service}: {file.name} has no service {reference.service}"
                 found.append(Problem(severity="error", summary=words, fix=f"edit {file}"))
                 continue
             fix = f"trust {name} as root, or launcher plugins disable {name}"
             found += [
                 Problem(severity="warn", summary=f"{service} {words} ({file.name})", fix=fix, service=service)
-                for words in policy.breaches(written)
+                for words in policy.breaches(rendered)
             ]
         return found
 
@@ -362,6 +372,10 @@ class Launcher:
         chosen = self.graph.resolve(service)
         with self._locks({self._lock_name(chosen)}, f"a command of {chosen}") as locks:
             yield self._observer.context(chosen, EngineView(self._engine), locks=locks)
+
+    def close(self) -> None:
+        """Give back the connection to the engine; a command ends instead."""
+        self._engine.close()
 
     # Private.
 

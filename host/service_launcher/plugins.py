@@ -224,11 +224,11 @@ class Plugins:
                 self._fail(name, str(error))
         return found
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: Event, env: Environment) -> None:
         """Tell every plugin of an event; failures are kept in `problems` and go no further."""
         for name in self._active():
             try:
-                self._ask(name, "launcher_event", None, event=event)
+                self._ask(name, "launcher_event", None, event=event, env=env)
             except LauncherError as error:
                 self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
 

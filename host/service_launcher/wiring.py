@@ -26,7 +26,7 @@ def build(
     environment = envfile.load(found.root, os.environ)
     plugins = Plugins.discover(found.root, on_call, found.state)
     events = EventLog(found.state / "events.jsonl", Redactor(environment.secret_values()))
-    events.listen(plugins.tell)
+    events.listen(lambda event: plugins.tell(event, environment))
     return Launcher(found, environment, plugins, Engine(), events)
 
 
