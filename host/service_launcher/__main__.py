@@ -13,6 +13,7 @@ from service_launcher.errors import Interrupted, LauncherError
 def main() -> None:
     """Run the CLI; never shows a traceback without --debug."""
     signal.signal(signal.SIGTERM, _terminate)
+    _keep_standard_output()
     debug = "--debug" in sys.argv
     try:
         from service_launcher.cli import launcher
@@ -34,6 +35,20 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
         sys.exit(_unexpected(error, debug))
+
+
+def _keep_standard_output() -> None:
+    """Results go where they went, and whatever else writes to descriptor 1 goes to standard error.
+
+    Plugins may load C libraries and start children, which know nothing of `sys.stdout`; programs read our results.
+    """
+    try:
+        results = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+        sys.stdout.flush()
+        os.dup2(2, 1)
+    except (OSError, ValueError, AttributeError):
+        return  # a closed descriptor: there is nobody to keep it for
+    sys.stdout = results
 
 
 def _unexpected(error: Exception, debug: bool) -> int:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -207,7 +208,7 @@ def run(argv: Sequence[str], *, seconds: float, values: Mapping[str, str], termi
         done = subprocess.run(
             list(argv),
             env=clean_environment() | dict(values),
-            stdout=None if terminal else subprocess.PIPE,
+            stdout=sys.stdout if terminal else subprocess.PIPE,  # descriptor 1 is standard error by now
             stderr=None if terminal else subprocess.STDOUT,
             text=True,
             errors="replace",

@@ -104,7 +104,9 @@ class Plugins:
         allowed: Callable[[str], str | None],
         on_call: Callable[[HookCall], None] | None = None,
         loading: Loading | None = None,
+        redact: Callable[[str], str] = printable,
     ) -> None:
+        self._redact = redact
         self.on_call = on_call
         self._loading = loading or Loading(None)
         self.found: dict[str, Plugin] = {}
@@ -121,15 +123,20 @@ class Plugins:
 
     @classmethod
     def discover(
-        cls, root: Path, on_call: Callable[[HookCall], None] | None = None, state: Path | None = None
+        cls,
+        root: Path,
+        redact: Callable[[str], str] = printable,
+        on_call: Callable[[HookCall], None] | None = None,
+        state: Path | None = None,
     ) -> Plugins:
         """The installed plugins of the group, less those that config/plugins.toml leaves out.
 
-        `on_call` hears of every call into a plugin; `state` is the launcher's own folder, for `Loading`. Raises
+        `redact` takes secrets out of the reasons and problems that are kept here: their words are foreign. `on_call`
+        hears of every call into a plugin; `state` is the launcher's own folder, for `Loading`. Raises
         ConfigurationError for a config/plugins.toml that cannot be read.
         """
         points = importlib.metadata.entry_points(group=hookspecs.ENTRY_POINTS)
-        return cls(points, selection.read(root / selection.FILE).refusal, on_call, Loading(state))
+        return cls(points, selection.read(root / selection.FILE).refusal, on_call, Loading(state), redact)
 
     # Public: the hooks, typed.
 
@@ -140,7 +147,7 @@ class Plugins:
             try:
                 found[name] = self._ask(name, "launcher_variables", list[Variable])
             except PluginFailed as error:
-                self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
+                self._note(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
         return found
 
     def auto_start(self, entry: ManifestEntry, env: Environment) -> AutoStart:
@@ -201,7 +208,7 @@ class Plugins:
         try:
             return self.ask_causes(entry)
         except PluginFailed as error:
-            self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, service=entry.id))
+            self._note(Problem(severity="warn", summary=error.summary, fix=error.fix, service=entry.id))
             return []
 
     def ask_causes(self, entry: ManifestEntry) -> list[Cause]:
@@ -230,7 +237,7 @@ class Plugins:
             try:
                 self._ask(name, "launcher_event", None, event=event, env=env)
             except LauncherError as error:
-                self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
+                self._note(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
 
     def compose_file(self, name: str, own: Path) -> Path | None:
         """The root's own compose file, else the one of that name in the plugin's package; None where neither is."""
@@ -254,7 +261,7 @@ class Plugins:
         name = self.owners.pop(service)
         del self.entries[service]
         self.found[name].services.remove(service)
-        self.problems.append(
+        self._note(
             Problem(
                 severity="error",
                 summary=f"plugin {name}: {service} cannot be used: {reason}",
@@ -299,7 +306,7 @@ class Plugins:
             # Older pluggy leaves a plugin half registered when a signature is wrong.
             if self._manager.has_plugin(plugin.name):
                 self._manager.unregister(name=plugin.name)
-            plugin.state, plugin.reason = "failed", _why(error)
+            plugin.state, plugin.reason = "failed", self._redact(_why(error))
             return
         plugin.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(module) or ()))
 
@@ -327,7 +334,7 @@ class Plugins:
         for service, claimed in claims.items():
             if len(claimed) > 1:
                 names = " and ".join(name for name, _ in claimed)
-                self.problems.append(
+                self._note(
                     Problem(
                         severity="error",
                         summary=f"plugins {names} both claim the service {service}; neither is used for it",
@@ -342,7 +349,10 @@ class Plugins:
             self.found[name].services.append(service)
 
     def _fail(self, name: str, reason: str) -> None:
-        self.found[name].state, self.found[name].reason = "failed", reason
+        self.found[name].state, self.found[name].reason = "failed", self._redact(reason)
+
+    def _note(self, problem: Problem) -> None:
+        self.problems.append(problem.model_copy(update={"summary": self._redact(problem.summary)}))
 
     # Private: asking.
 

@@ -24,8 +24,9 @@ def build(
     """
     found = settings.load(root, actor)
     environment = envfile.load(found.root, os.environ)
-    plugins = Plugins.discover(found.root, on_call, found.state)
-    events = EventLog(found.state / "events.jsonl", Redactor(environment.secret_values()))
+    redact = Redactor(environment.secret_values())
+    plugins = Plugins.discover(found.root, redact, on_call, found.state)
+    events = EventLog(found.state / "events.jsonl", redact)
     events.listen(lambda event: plugins.tell(event, environment))
     return Launcher(found, environment, plugins, Engine(), events)
 
