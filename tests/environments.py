@@ -26,20 +26,21 @@ def build(folders: Iterable[Path], out: Path) -> dict[str, Path]:
     return {path.name.split("-")[0]: path for path in out.glob("*.whl")}
 
 
-def environment(folder: Path, *distributions: str) -> Path:
+def environment(folder: Path, *distributions: str, pip: bool = False) -> Path:
     """A virtual environment with the locked libraries of this one and the given distributions; its `launcher`."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", *(() if pip else ("--without-pip",)), str(folder)], check=True)
     here = PYTHON.parent.parent
     libraries = next(here.glob("lib/python*/site-packages"))
     own = next(folder.glob("lib/python*/site-packages"))
     for item in libraries.iterdir():
         ours = item.name.lower().replace("-", "_").lstrip("_")
-        if not ours.startswith(("service_launcher", "launcher_", "editable", "pip", "setuptools")):
+        if not ours.startswith(("service_launcher", "launcher_", "editable_", "pip", "setuptools")):
             target = own / item.name
             if not target.exists():
                 target.symlink_to(item)
-    done = run(*PIP, "--python", str(folder / "bin/python"), *distributions)
-    assert done.returncode == 0, done.stderr
+    if distributions:
+        done = run(*PIP, "--python", str(folder / "bin/python"), *distributions)
+        assert done.returncode == 0, done.stderr
     return folder / "bin/launcher"
 
 

@@ -153,7 +153,7 @@ def new(name: str, kind: str, image: str, port: int, health: str, into: Path) ->
 
     folder = scaffold.make(name, kind, into, image=image, port=port, health=health)
     click.echo(f"{folder}: a plugin of the kind {kind}. Next:\n")
-    click.echo(f"  cd {folder}\n  pip install --editable '.[test]'\n  pytest")
+    click.echo(f"  cd {folder}\n  pip install --editable '.[test]'\n  python -m pytest")
 
 
 def _select(session: Any, name: str, *, enabled: bool) -> None:
