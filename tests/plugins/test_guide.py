@@ -64,7 +64,7 @@ PYTHON = [block for block in ALL if block.language == "python" and block.page.na
 
 
 def test_every_block_is_of_a_kind_that_some_test_runs() -> None:
-    assert {block.language for block in ALL} == {"sh", "text", "python", "toml", "mermaid"}
+    assert {block.language for block in ALL} == {"sh", "text", "python", "toml", "yaml", "mermaid"}
     assert {word for block in PYTHON for word in block.words if "=" not in word} <= {"fragment", "test"}
     sh_pages = {block.page.name for block in ALL if block.language == "sh"}
     assert sh_pages == {"tutorial.md", "how-to.md", "operadores.pt-BR.md"}, "the tests below run the commands of these"
@@ -85,9 +85,11 @@ def test_a_plugin_of_the_guide_keeps_to_the_contract(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", [b for b in PYTHON if "fragment" in b.words], ids=str)
-def test_a_fragment_of_the_guide_is_part_of_a_contract(block: Block) -> None:
-    names = {"PluginContract": service_launcher.testing.PluginContract}
+def test_a_fragment_of_the_guide_can_be_used_as_it_stands(block: Block) -> None:
+    names = {"PluginContract": service_launcher.testing.PluginContract, "Variable": service_launcher.Variable}
     exec(compile(block.text, str(block), "exec"), names)
+    if "TestContract" not in names:
+        return  # a record: it could be made
     made = vars(names["TestContract"])
     known = {*vars(service_launcher.testing.PluginContract), "entry_point"}
     assert {name for name in made if not name.startswith("__")} <= known
@@ -99,6 +101,17 @@ def test_a_settings_file_of_the_guide_can_be_read(block: Block, tmp_path: Path) 
 
     (tmp_path / "plugins.toml").write_text(block.text)
     assert selection.read(tmp_path / "plugins.toml").only == tuple(tomllib.loads(block.text)["only"])
+
+
+@pytest.mark.parametrize("block", [b for b in ALL if b.language == "yaml"], ids=str)
+def test_a_compose_file_of_the_guide_is_one_for_compose(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "compose.yml").write_text(block.text)
+    command = ("docker", "compose", "--file", str(tmp_path / "compose.yml"), "config", "--quiet")
+    refused = run(*command)
+    assert refused.returncode
+    assert "SHELF_PASSWORD" in refused.stderr
+    assert "run launcher init" in refused.stderr
+    assert run(*command, SHELF_PASSWORD="x").returncode == 0
 
 
 def test_the_diagram_has_every_hook() -> None:

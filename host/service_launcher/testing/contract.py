@@ -22,10 +22,11 @@ from service_launcher import hookspecs
 from service_launcher.compose import run
 from service_launcher.errors import LauncherError, PluginFailed
 from service_launcher.launcher import Launcher
-from service_launcher.models import Event, ManifestEntry, ServiceState
+from service_launcher.models import Event, ManifestEntry, OperationReport, ServiceState
 from service_launcher.plugins import DEADLINES, Plugin, Plugins
 from service_launcher.testing.installation import TemporaryInstallation
 from service_launcher.testing.projects import docker, left_by, remove
+from service_launcher.wording import explanation_lines
 
 #: An import that takes longer is felt in every command.
 IMPORT_SECONDS = 2.0
@@ -207,7 +208,7 @@ class PluginContract:
             status = started.status([entry.id]).statuses[0]
             assert status.state is not ServiceState.READY, f"{entry.id} was killed and is said to be {status.message}"
         again = started.start([entry.id for entry in entries])
-        assert again.exit_code == 0, _outcomes(again)
+        assert again.exit_code == 0, _why(again)
 
     def test_no_secret_is_in_what_it_says_while_it_runs(
         self, started: Launcher, entries: list[ManifestEntry], secrets: Mapping[str, str]
@@ -303,7 +304,7 @@ class PluginContract:
             if there := left_by(project):
                 pytest.fail(
                     f"the compose project {project} is on this Engine already ({', '.join(there)}) and the contract "
-                    "would remove its data; try: DOCKER_HOST=… pytest, with another Engine",
+                    "would remove its data; try: DOCKER_HOST=… python -m pytest, with another Engine",
                     pytrace=False,
                 )
         networks = [
@@ -314,7 +315,8 @@ class PluginContract:
         ]
         try:
             report = launcher.start(ids)
-            assert report.exit_code == 0, _outcomes(report)
+            if report.exit_code:
+                pytest.fail(_why(report), pytrace=False)
             yield launcher
         finally:
             installation.launcher().stop([entry.id for entry in touched])
@@ -369,8 +371,18 @@ def _assert_no_secret(told: list[str], secrets: Mapping[str, str]) -> None:
         assert not leaked, f"{hook} tells the value of {leaked[0]}: leave it out, or use host.redact(text)"
 
 
-def _outcomes(report: Any) -> str:
+def _outcomes(report: OperationReport) -> str:
     return "; ".join(f"{o.service}: {o.result}: {o.message}" for o in report.outcomes)
+
+
+def _why(report: OperationReport) -> str:
+    """Each outcome, and below it what `launcher explain` would say."""
+    lines = []
+    for outcome in report.outcomes:
+        lines.append(f"{outcome.service}: {outcome.result}: {outcome.message}")
+        lines += [f"  {problem.summary}; try: {problem.fix}" for problem in outcome.problems]
+        lines += explanation_lines(outcome.explanation)[1:] if outcome.explanation else []
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager
