@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 class Session:
     """What the options before the command said; the launcher is built when a command first needs it."""
 
-    def __init__(self, root: str | None, on_call: Callable[[HookCall], None] | None = None) -> None:
-        self.root = root
-        self.on_call = on_call
+    root: str | None = None
+    on_call: Callable[[HookCall], None] | None = None
 
     @cached_property
     def launcher(self) -> Launcher:
@@ -47,6 +46,18 @@ class Session:
         from service_launcher import wiring
 
         return wiring.diagnose(self.root)
+
+    @cached_property
+    def plugin_commands(self) -> Mapping[str, click.Command]:
+        """The plugins' commands by name; who fails to tell them is named on standard error."""
+        try:
+            plugins = self.launcher.plugins
+        except LauncherError:
+            return {}  # --help has to work without an installation
+        known = len(plugins.problems)
+        found = {name: command for name, (_, command) in plugins.commands().items()}
+        print_problems(plugins.problems[known:])
+        return found
 
     def redactor(self) -> Redactor:
         """What takes the secrets out of text, without a launcher."""
@@ -66,12 +77,10 @@ class Commands(click.Group):
         """The host's command, else a plugin's."""
         return super().get_command(ctx, name) or self._of_plugins(ctx).get(name)
 
-    def _of_plugins(self, ctx: click.Context) -> dict[str, click.Command]:
-        session = ctx.obj or Session(ctx.params.get("root"))
-        try:
-            return {name: command for name, (_, command) in session.launcher.plugins.commands().items()}
-        except LauncherError:
-            return {}  # --help has to work without an installation
+    def _of_plugins(self, ctx: click.Context) -> Mapping[str, click.Command]:
+        session = ctx.ensure_object(Session)
+        session.root = session.root or ctx.params.get("root")
+        return session.plugin_commands
 
 
 class Moment(click.ParamType[datetime]):
@@ -118,7 +127,7 @@ names_argument = click.argument("names", nargs=-1, metavar="[SERVICE]...")
 @click.pass_context
 def launcher(ctx: click.Context, root: str | None, debug: bool) -> None:
     """Start, stop and watch the services of an installation on Docker Compose."""
-    ctx.obj = Session(root, ctx.obj and ctx.obj.on_call)  # `plugins trace` calls this a second time
+    ctx.ensure_object(Session).root = root
 
 
 @launcher.command("list")
@@ -317,6 +326,7 @@ def config(session: Session, name: str | None, source: bool, as_json: bool) -> N
         print_table(
             ["VARIABLE", "VALUE", "FROM", "MEANING"], [(s.name, s.value or "", s.source, s.meaning) for s in settings]
         )
+        print_problems(session.launcher.plugins.problems)
 
 
 @launcher.group()

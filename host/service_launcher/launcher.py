@@ -33,6 +33,7 @@ from service_launcher.models import (
     Progress,
     ServiceState,
     Usage,
+    now,
 )
 from service_launcher.observation import Observer, Reading
 from service_launcher.operation import Operation
@@ -303,7 +304,8 @@ class Launcher:
         stops it. Raises Busy, EngineUnavailable, PreflightRefused, Interrupted.
         """
         wanted = self._wanted(names, phases)
-        with self._operation("start", self.graph.with_needs(wanted), names, listener) as operation:
+        touched = self.graph.with_dependants(self.graph.with_needs(wanted))
+        with self._operation("start", touched, names, listener) as operation:
             operation.start(wanted, by_phase=not names)
         return operation.report()
 
@@ -430,8 +432,21 @@ class Launcher:
         with self._locks(locked, f"{action} {' '.join(services)}") as locks:
             EngineView(self._engine).containers()
             operation = self._new_operation(action, listener, locks)
+            operation.problems += self._close_the_cut_off(locked)
             with operation.recorded(services):
                 yield operation
+
+    def _close_the_cut_off(self, held: Collection[str]) -> Iterator[Problem]:
+        """Write the second record of operations whose launcher was killed: with their locks held, none can be alive."""
+        for event in self._events.unfinished().values():
+            services = [s for s in event.detail.get("services", ()) if s in self.entries]
+            if services and {self._lock_name(s) for s in services if self.entries[s].plugin} <= set(held):
+                words = f"an earlier {event.detail.get('action')} by {event.actor} was cut off: its launcher was killed"
+                detail = {"outcome": "failed", "message": words, "services": services}
+                self._events.record(
+                    event.model_copy(update={"time": now(), "what": "operation.finished", "detail": detail})
+                )
+                yield Problem(severity="warn", summary=words, fix="launcher events")
 
     @contextlib.contextmanager
     def _locks(self, names: Iterable[str], purpose: str) -> Iterator[dict[str, Path]]:

@@ -120,8 +120,8 @@ class Plugins:
         loading: Loading | None = None,
         redact: Callable[[str], str] = printable,
     ) -> None:
-        self._redact = redact
         self.on_call = on_call
+        self._redact = redact
         self._loading = loading or Loading(None)
         self.found: dict[str, Plugin] = {}
         self.owners: dict[str, str] = {}
@@ -139,15 +139,14 @@ class Plugins:
     def discover(
         cls,
         root: Path,
-        redact: Callable[[str], str] = printable,
         on_call: Callable[[HookCall], None] | None = None,
         state: Path | None = None,
+        redact: Callable[[str], str] = printable,
     ) -> Plugins:
         """The installed plugins of the group, less those that config/plugins.toml leaves out.
 
-        `redact` takes secrets out of the reasons and problems that are kept here: their words are foreign. `on_call`
-        hears of every call into a plugin; `state` is the launcher's own folder, for `Loading`. Raises
-        ConfigurationError for a config/plugins.toml that cannot be read.
+        `on_call` hears of every call into a plugin; `state` is the launcher's own folder, for `Loading`; `redact`
+        takes secrets out of what plugins say. Raises ConfigurationError for a config/plugins.toml that cannot be read.
         """
         points = importlib.metadata.entry_points(group=hookspecs.ENTRY_POINTS)
         return cls(points, selection.read(root / selection.FILE).refusal, on_call, Loading(state), redact)
@@ -161,7 +160,7 @@ class Plugins:
             try:
                 found[name] = self._ask(name, "launcher_variables", list[Variable])
             except PluginFailed as error:
-                self._note(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
+                self._complain(name, error.summary, error.fix)
         return found
 
     def auto_start(self, entry: ManifestEntry, env: Environment) -> AutoStart:
@@ -222,7 +221,7 @@ class Plugins:
         try:
             return self.ask_causes(entry)
         except PluginFailed as error:
-            self._note(Problem(severity="warn", summary=error.summary, fix=error.fix, service=entry.id))
+            self._complain(self.owners[entry.id], error.summary, error.fix, entry.id)
             return []
 
     def ask_causes(self, entry: ManifestEntry) -> list[Cause]:
@@ -242,7 +241,8 @@ class Plugins:
                     if isinstance(command, click.Command) and command.name:
                         found.setdefault(command.name, (name, command))
             except (PluginFailed, TypeError) as error:
-                self._fail(name, str(error))
+                self._fail(name, self._redact(str(error)))
+                self._complain(name, self.found[name].reason)
         return found
 
     def tell(self, event: Event, env: Environment) -> None:
@@ -251,7 +251,7 @@ class Plugins:
             try:
                 self._ask(name, "launcher_event", None, event=event, env=env)
             except LauncherError as error:
-                self._note(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
+                self._complain(name, error.summary, error.fix)
 
     def compose_file(self, name: str, own: Path) -> Path | None:
         """The root's own compose file, else the one of that name in the plugin's package; None where neither is."""
@@ -275,7 +275,7 @@ class Plugins:
         name = self.owners.pop(service)
         del self.entries[service]
         self.found[name].services.remove(service)
-        self._note(
+        self.problems.append(
             Problem(
                 severity="error",
                 summary=f"plugin {name}: {service} cannot be used: {reason}",
@@ -351,7 +351,7 @@ class Plugins:
         for service, claimed in claims.items():
             if len(claimed) > 1:
                 names = " and ".join(name for name, _ in claimed)
-                self._note(
+                self.problems.append(
                     Problem(
                         severity="error",
                         summary=f"plugins {names} both claim the service {service}; neither is used for it",
@@ -366,10 +366,11 @@ class Plugins:
             self.found[name].services.append(service)
 
     def _fail(self, name: str, reason: str) -> None:
-        self.found[name].state, self.found[name].reason = "failed", self._redact(reason)
+        self.found[name].state, self.found[name].reason = "failed", reason
 
-    def _note(self, problem: Problem) -> None:
-        self.problems.append(problem.model_copy(update={"summary": self._redact(problem.summary)}))
+    def _complain(self, name: str, summary: str, fix: str = "", service: str | None = None) -> None:
+        fix = fix or f"launcher plugins list; mend {name}"
+        self.problems.append(Problem(severity="warn", summary=summary, fix=fix, raised_by=name, service=service))
 
     # Private: asking.
 
@@ -404,7 +405,7 @@ class Plugins:
         if answer is None:
             return results[0] if results else None
         try:
-            return self._adapter(answer).validate_python(results[0] if results else None)
+            return self._shown(self._adapter(answer).validate_python(results[0] if results else None))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "the answer"
@@ -418,10 +419,10 @@ class Plugins:
     ) -> Any:
         """`guarded`, and whoever traces is told of it."""
         if self.on_call is None:
-            return guarded(name, hook, call, extra_seconds)
+            return guarded(name, hook, call, extra_seconds, self._redact)
         began = time.perf_counter()
         try:
-            answer = guarded(name, hook, call, extra_seconds)
+            answer = guarded(name, hook, call, extra_seconds, self._redact)
         except LauncherError as error:
             self.on_call(HookCall(name, hook, service, time.perf_counter() - began, failure=error.summary))
             raise
@@ -429,15 +430,35 @@ class Plugins:
         self.on_call(HookCall(name, hook, service, time.perf_counter() - began, shown))
         return answer
 
+    def _shown(self, answer: Any) -> Any:
+        """An answer that people and programs are shown, without secrets; the other kinds are only worked with."""
+        match answer:
+            case list():
+                return [self._shown(item) for item in answer]
+            case str():
+                return self._redact(answer)
+            case ServiceStatus():
+                seen = tuple(e.model_copy(update={"detail": self._redact(e.detail)}) for e in answer.evidence)
+                return answer.model_copy(update={"message": self._redact(answer.message), "evidence": seen})
+            case Problem() | Finding():
+                words = {"summary": self._redact(answer.summary), "fix": self._redact(answer.fix)}
+                return answer.model_copy(update=words)
+            case AutoStart():
+                words = {"reason": self._redact(answer.reason), "warning": self._redact(answer.warning)}
+                return answer.model_copy(update=words)
+        return answer
+
     def _adapter(self, answer: Any) -> TypeAdapter[Any]:
         return self._answers.setdefault(str(answer), TypeAdapter(answer))
 
 
-def guarded(plugin: str, hook: str, call: Callable[[], T], extra_seconds: float = 0.0) -> T:
+def guarded(
+    plugin: str, hook: str, call: Callable[[], T], extra_seconds: float = 0.0, redact: Callable[[str], str] = printable
+) -> T:
     """Run foreign code on a daemon thread with the hook's deadline.
 
-    Raises PluginFailed for what the plugin does wrong. A LauncherError passes through: it comes from the host's own
-    parts, which the plugin called, and says better what happened.
+    Raises PluginFailed for what the plugin does wrong, in words that `redact` has gone over. A LauncherError passes
+    through: it comes from the host's own parts, which the plugin called, and says better what happened.
     """
     seconds = DEADLINES[hook] + extra_seconds
     results: list[T] = []
@@ -462,7 +483,7 @@ def guarded(plugin: str, hook: str, call: Callable[[], T], extra_seconds: float 
         if isinstance(failure, LauncherError) and hook != "load":
             raise failure
         raise PluginFailed(
-            f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {_words(failure)}", fix
+            f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {redact(_words(failure))}", fix
         ) from failure
     return results[0]
 

@@ -25,7 +25,7 @@ def build(
     found = settings.load(root, actor)
     environment = envfile.load(found.root, os.environ)
     redact = Redactor(environment.secret_values())
-    plugins = Plugins.discover(found.root, redact, on_call, found.state)
+    plugins = Plugins.discover(found.root, on_call, found.state, redact)
     events = EventLog(found.state / "events.jsonl", redact)
     events.listen(lambda event: plugins.tell(event, environment))
     return Launcher(found, environment, plugins, Engine(), events)

@@ -351,7 +351,9 @@ def _ask_all(launcher: Launcher, entries: list[ManifestEntry]) -> dict[str, list
 
 
 def _ask_about(launcher: Launcher, entry: ManifestEntry) -> Iterator[Asked]:
-    plugins, owner = launcher.plugins, launcher.plugins.owners[entry.id]
+    # Loaded anew, because a launcher masks the words of plugins as soon as they come in.
+    plugins = Plugins.discover(launcher.settings.root, redact=lambda words: words)
+    owner = plugins.owners[entry.id]
     stranger = entry.model_copy(update={"id": "a-strangers-service", "compose": None, "plugin": "a-stranger"})
     with launcher.host(entry.id) as host:
         yield Asked("launcher_auto_start", entry.id, lambda: plugins.auto_start(entry, launcher.environment))
