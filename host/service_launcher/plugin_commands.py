@@ -64,7 +64,9 @@ def info(session: Any, name: str, as_json: bool) -> None:
         print_json(told | {"problems": [p.model_dump(mode="json") for p in problems]})
         return
     for key, value in told.items():
-        click.echo(f"{key.replace('_', ' ') + ':':14}{', '.join(value) if isinstance(value, list | tuple) else value}")
+        if value:
+            words = ", ".join(value) if isinstance(value, list | tuple) else value
+            click.echo(f"{key.replace('_', ' ') + ':':14}{words}")
     print_problems(problems)
 
 
