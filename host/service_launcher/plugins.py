@@ -449,7 +449,9 @@ class Plugins:
         return answer
 
     def _adapter(self, answer: Any) -> TypeAdapter[Any]:
-        return self._answers.setdefault(str(answer), TypeAdapter(answer))
+        if (key := str(answer)) not in self._answers:  # making one takes longer than using it
+            self._answers[key] = TypeAdapter(answer)
+        return self._answers[key]
 
 
 def guarded(
@@ -540,6 +542,7 @@ def _own_version() -> str:
     return importlib.metadata.version("service-launcher")
 
 
+@cache  # most plugins ask for the same
 def _host_mismatch(line: str) -> str | None:
     """What is wrong with the declared host range, if anything."""
     if not line:

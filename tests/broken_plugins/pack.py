@@ -249,6 +249,14 @@ def launcher_status(entry, host):
         state="failed",
         answers="RuntimeError: SOME_PASSWORD=",
     ),
+    "tells_a_secret_in_an_answer": Kind(
+        about="Its status holds a password.",
+        source=_WHOLE.replace("(entry):", "(entry, host):").replace(
+            'message="running"', 'message="by " + host.environment.secret("SOME_PASSWORD").get_secret_value()'
+        ),
+        expected=SERVICE,
+        answers="",
+    ),
     "raises_in_start": Kind(
         about="Its start raises.",
         source=_WHOLE + "\n@hookimpl\ndef launcher_start(entry):\n    raise RuntimeError('no fuel')\n",

@@ -117,6 +117,11 @@ def test_what_is_traced_holds_no_secret(launcher: Launcher, tmp_path: Path) -> N
     pack.write("tells_a_secret_on_import", tmp_path / "installed")
     done = launcher("plugins", "trace", "list", LAUNCHER_ROOT=str(tmp_path / "root"))
     assert "tells_a_secret_on_import  load ✖" in done.stderr
+    launcher("plugins", "disable", "sound")
+    pack.write("tells_a_secret_in_an_answer", tmp_path / "installed")
+    traced = launcher("plugins", "trace", "status", LAUNCHER_ROOT=str(tmp_path / "root"))
+    assert "launcher_status(broken-service) → ServiceStatus" in traced.stderr
+    assert SECRET not in traced.stdout + traced.stderr
     assert SECRET not in done.stdout + done.stderr
     assert "\x1b" not in done.stdout + done.stderr
 
