@@ -304,8 +304,8 @@ class Launcher:
         stops it. Raises Busy, EngineUnavailable, PreflightRefused, Interrupted.
         """
         wanted = self._wanted(names, phases)
-        touched = self.graph.with_dependants(self.graph.with_needs(wanted))
-        with self._operation("start", touched, names, listener) as operation:
+        needed = self.graph.with_needs(wanted)
+        with self._operation("start", needed, names, listener, self.graph.with_dependants(needed)) as operation:
             operation.start(wanted, by_phase=not names)
         return operation.report()
 
@@ -424,11 +424,17 @@ class Launcher:
 
     @contextlib.contextmanager
     def _operation(
-        self, action: Action, services: Collection[str], names: Sequence[str], listener: Listener
+        self,
+        action: Action,
+        services: Collection[str],
+        names: Sequence[str],
+        listener: Listener,
+        perhaps: Collection[str] = (),
     ) -> Iterator[Operation]:
+        """An operation on `services`, with the locks of these and of those that it may `perhaps` take along."""
         if not names:
             freeze.check(self.settings.root, self.environment)
-        locked = {self._lock_name(service) for service in services if self.entries[service].plugin}
+        locked = {self._lock_name(s) for s in (*services, *perhaps) if self.entries[s].plugin}
         with self._locks(locked, f"{action} {' '.join(services)}") as locks:
             EngineView(self._engine).containers()
             operation = self._new_operation(action, listener, locks)
