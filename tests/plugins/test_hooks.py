@@ -15,6 +15,8 @@ from service_launcher.launcher import Launcher
 from tests.engines import PrivateEngine
 from tests.environments import PYTHON, run
 
+pytestmark = pytest.mark.docker
+
 #: Notes each call and what it was given; its service is up between a start and a stop.
 SOURCE = """
 import json, pathlib
