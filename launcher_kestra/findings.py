@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service_launcher import Finding, Host, Problem
-from service_launcher.errors import ConfigurationError
+from service_launcher import ConfigurationError, Finding, Host, Problem
 
 from launcher_kestra import database, probe, versions
 from launcher_kestra.services import KESTRA, PRIVILEGES

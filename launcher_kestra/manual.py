@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from service_launcher import Host, LauncherError
-from service_launcher.errors import PreflightRefused
-from service_launcher.host import Installation
+from service_launcher import Host, Installation, LauncherError, PreflightRefused
 
 from launcher_kestra import credentials
 from launcher_kestra.services import KESTRA, POSTGRES

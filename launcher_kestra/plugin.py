@@ -10,6 +10,7 @@ from service_launcher import (
     AutoStart,
     Cause,
     ComposePlugin,
+    Environment,
     Evidence,
     Finding,
     Host,
@@ -21,7 +22,6 @@ from service_launcher import (
     hookimpl,
     with_application,
 )
-from service_launcher.envfile import Environment
 
 from launcher_kestra import causes, credentials, database, findings, probe, versions
 from launcher_kestra.services import DATABASE_PASSWORD, KESTRA, OLD_SKIP, POSTGRES, PRIVILEGES, SKIP

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from service_launcher import ComposeService, Host, Variable
-from service_launcher.host import Compose
+from service_launcher import Compose, ComposeService, Host, Variable
 
 FILE = "tools/compose/docker-compose.tools.yml"
 HARDENED_FILE = "tools/compose/docker-compose.tools.hardened.yml"

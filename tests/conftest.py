@@ -15,6 +15,8 @@ from tests.engines import SUITE, PrivateEngine
 from tests.faults.table import Campaign, note  # noqa: F401 - a fixture is found where it is imported
 from tests.installations import Installation
 
+pytest_plugins = ["service_launcher.testing"]  # for the contract that Kestra's plugin passes
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 

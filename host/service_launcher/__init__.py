@@ -1,9 +1,10 @@
 """A launcher for services on Docker Compose whose services come from plugins. This is its public surface."""
 
 from service_launcher.compose_service import ComposePlugin, ComposeService, with_application
-from service_launcher.errors import LauncherError
+from service_launcher.envfile import Environment
+from service_launcher.errors import ConfigurationError, EngineUnavailable, LauncherError, PreflightRefused
 from service_launcher.hookspecs import hookimpl
-from service_launcher.host import Host
+from service_launcher.host import Compose, Host, Installation
 from service_launcher.models import (
     AutoStart,
     Cause,
@@ -24,17 +25,23 @@ from service_launcher.models import (
 __all__ = [
     "AutoStart",
     "Cause",
+    "Compose",
     "ComposePlugin",
     "ComposeReference",
     "ComposeService",
+    "ConfigurationError",
+    "EngineUnavailable",
+    "Environment",
     "Event",
     "Evidence",
     "Finding",
     "Host",
+    "Installation",
     "LauncherError",
     "Link",
     "ManifestEntry",
     "Port",
+    "PreflightRefused",
     "Problem",
     "ServiceState",
     "ServiceStatus",

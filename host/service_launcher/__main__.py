@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the CLI; never shows a traceback without --debug."""
     signal.signal(signal.SIGTERM, _terminate)
+    _keep_standard_output()
     debug = "--debug" in sys.argv
     session = None
     try:
@@ -42,6 +43,20 @@ def main() -> None:
         if debug:
             _show_traceback(session)
         sys.exit(_unexpected(error))
+
+
+def _keep_standard_output() -> None:
+    """Results go where they went, and whatever else writes to descriptor 1 goes to standard error.
+
+    Plugins may load C libraries and start children, which know nothing of `sys.stdout`; programs read our results.
+    """
+    try:
+        results = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+        sys.stdout.flush()
+        os.dup2(2, 1)
+    except (OSError, ValueError, AttributeError):
+        return  # a closed descriptor: there is nobody to keep it for
+    sys.stdout = results
 
 
 def _show_traceback(session: Session | None) -> None:

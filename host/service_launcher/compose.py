@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,13 +75,6 @@ class ComposeProject:
         import json
 
         rendered: dict[str, Any] = json.loads(self._read("config", "--format", "json"))
-        return rendered
-
-    def written(self) -> dict[str, Any]:
-        """The project as its author wrote it, no variable filled in. Raises ConfigurationError."""
-        import json
-
-        rendered: dict[str, Any] = json.loads(self._read("config", "--no-interpolate", "--format", "json"))
         return rendered
 
     def up(self, services: Sequence[str], *, seconds: float, report: Report) -> None:
@@ -214,7 +208,7 @@ def run(argv: Sequence[str], *, seconds: float, values: Mapping[str, str], termi
         done = subprocess.run(
             list(argv),
             env=clean_environment() | dict(values),
-            stdout=None if terminal else subprocess.PIPE,
+            stdout=sys.stdout if terminal else subprocess.PIPE,  # descriptor 1 is standard error by now
             stderr=None if terminal else subprocess.STDOUT,
             text=True,
             errors="replace",

@@ -162,6 +162,11 @@ class Engine:
                 "start it (systemctl start docker, or scripts/up), then: launcher status",
             ) from error
 
+    def close(self) -> None:
+        """Close the connections to the engine; the next question opens new ones."""
+        if client := self.__dict__.pop("_client", None):
+            client.close()
+
     def containers(self) -> tuple[Container, ...]:
         """Every container of the engine, running or not, in one call."""
         return tuple(_container(raw) for raw in self._ask(lambda c: c.containers(all=True)))

@@ -130,8 +130,8 @@ def launcher_commands() -> Iterable[click.Command]:  # type: ignore[empty-body]
 
 
 @hookspec
-def launcher_event(event: Event) -> None:
+def launcher_event(event: Event, env: Environment) -> None:
     """Something happened and was recorded.
 
-    Told to every plugin. Whatever it does cannot affect the action; a failure is a warning.
+    Told to every plugin, within 1 s. Whatever it does cannot affect the action; a failure is a warning.
     """

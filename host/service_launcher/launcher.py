@@ -222,10 +222,14 @@ class Launcher:
     def plugin_policy(self, name: str) -> list[Problem]:
         """How the compose files of a plugin's services reach for the machine, and where one cannot be read or found.
 
-        The files are read as their authors wrote them: no value of this installation decides. Needs no Engine.
+        The files' own defaults count, not this installation's values. Needs no Engine.
         """
         found = []
-        for service in self.plugins.found[name].services:
+        # What has no default is given something, or compose would refuse the file.
+        variables = self.plugins.variables().get(name, ())
+        values = {v.name: v.default or "unset" for v in variables if v.required or v.kind == "password"}
+        plugin = self.plugins.found[name]
+        for service in plugin.services:
             reference = self.entries[service].compose
             if reference is None:
                 continue
@@ -238,20 +242,20 @@ class Launcher:
                     Problem(severity="error", summary=words, fix="see force-include in docs/plugins/how-to.md")
                 )
                 continue
-            project = ComposeProject(reference.project, (file,), file.parent, {}, self.redact)
+            project = ComposeProject(reference.project, (file,), file.parent, values, self.redact)
             try:
-                written = project.written()["services"].get(reference.service)
+                rendered = project.config()["services"].get(reference.service)
             except LauncherError as error:
                 found.append(Problem(severity="error", summary=f"{service}: {error.summary}", fix=error.fix))
                 continue
-            if written is None:
+            if rendered is None:
                 words = f"{service}: {file.name} has no service {reference.service}"
                 found.append(Problem(severity="error", summary=words, fix=f"edit {file}"))
                 continue
             fix = f"trust {name} as root, or launcher plugins disable {name}"
             found += [
                 Problem(severity="warn", summary=f"{service} {words} ({file.name})", fix=fix, service=service)
-                for words in policy.breaches(written)
+                for words in policy.breaches(rendered)
             ]
         return found
 
@@ -370,6 +374,10 @@ class Launcher:
         chosen = self.graph.resolve(service)
         with self._locks({self._lock_name(chosen)}, f"a command of {chosen}") as locks:
             yield self._observer.context(chosen, EngineView(self._engine), locks=locks)
+
+    def close(self) -> None:
+        """Give back the connection to the engine; a command ends instead."""
+        self._engine.close()
 
     # Private.
 

@@ -14,7 +14,6 @@ from service_launcher.printing import print_json, print_problems, print_table
 
 if TYPE_CHECKING:
     from service_launcher.launcher import Launcher
-    from service_launcher.models import Problem
     from service_launcher.plugins import HookCall, Plugin
 
 KINDS = ("compose", "probe", "process")
@@ -32,8 +31,8 @@ def plugins() -> None:
 def list_(session: Any, as_json: bool) -> None:
     """Every plugin with its state and, if it does not work, the reason."""
     launcher: Launcher = session.launcher
-    found = [_redacted(launcher, plugin) for plugin in launcher.plugins.found.values()]
-    problems = [_readable(launcher, problem) for problem in launcher.plugins.problems]
+    found = [asdict(plugin) for plugin in launcher.plugins.found.values()]
+    problems = launcher.plugins.problems
     if as_json:
         print_json({"plugins": found, "problems": [p.model_dump(mode="json") for p in problems]})
         return
@@ -55,17 +54,19 @@ def info(session: Any, name: str, as_json: bool) -> None:
     plugin = _known(launcher, name)
     variables = launcher.plugins.variables().get(name, [])
     commands = [n for n, (owner, _) in launcher.plugins.commands().items() if owner == name]
-    told = _redacted(launcher, plugin) | {
+    told = asdict(plugin) | {
         "variables": [variable.name for variable in variables],
         "commands": commands,
         "copies": launcher.plugins.copies(name),
     }
-    problems = _problems(launcher, plugin)
+    problems = launcher.plugin_problems(plugin.name)
     if as_json:
         print_json(told | {"problems": [p.model_dump(mode="json") for p in problems]})
         return
     for key, value in told.items():
-        click.echo(f"{key.replace('_', ' ') + ':':14}{', '.join(value) if isinstance(value, list | tuple) else value}")
+        if value:
+            words = ", ".join(value) if isinstance(value, list | tuple) else value
+            click.echo(f"{key.replace('_', ' ') + ':':14}{words}")
     print_problems(problems)
 
 
@@ -79,11 +80,10 @@ def check(session: Any, names: tuple[str, ...], as_json: bool) -> int:
     chosen = [_known(launcher, name) for name in names] or list(launcher.plugins.found.values())
     launcher.plugins.variables()
     launcher.plugins.commands()
-    found = {plugin.name: _problems(launcher, plugin) for plugin in chosen}
+    found = {plugin.name: launcher.plugin_problems(plugin.name) for plugin in chosen}
     if not names:  # such as two that claim one service
         shown = {problem.summary for problems in found.values() for problem in problems}
-        more = [_readable(launcher, p) for p in launcher.plugins.problems]
-        found[""] = [p for p in more if p.summary not in shown]
+        found[""] = [p for p in launcher.plugins.problems if p.summary not in shown]
     if as_json:
         print_json({name: [p.model_dump(mode="json") for p in problems] for name, problems in found.items() if name})
     else:
@@ -155,7 +155,7 @@ def new(name: str, kind: str, image: str, port: int, health: str, into: Path) ->
 
     folder = scaffold.make(name, kind, into, image=image, port=port, health=health)
     click.echo(f"{folder}: a plugin of the kind {kind}. Next:\n")
-    click.echo(f"  cd {folder}\n  pip install --editable '.[test]'\n  pytest")
+    click.echo(f"  cd {folder}\n  pip install --editable '.[test]'\n  python -m pytest")
 
 
 def _select(session: Any, name: str, *, enabled: bool) -> None:
@@ -179,20 +179,6 @@ def _known(launcher: Launcher, name: str) -> Plugin:
         installed = ", ".join(launcher.plugins.found) or "none"
         raise ConfigurationError(f"no plugin is named {name} (installed: {installed})", "launcher plugins list")
     return launcher.plugins.found[name]
-
-
-def _problems(launcher: Launcher, plugin: Plugin) -> list[Problem]:
-    return [_readable(launcher, problem) for problem in launcher.plugin_problems(plugin.name)]
-
-
-def _readable(launcher: Launcher, problem: Problem) -> Problem:
-    # Words of foreign code: they may hold a secret, or steer the terminal.
-    return problem.model_copy(update={"summary": launcher.redact(problem.summary), "fix": launcher.redact(problem.fix)})
-
-
-def _redacted(launcher: Launcher, plugin: Plugin) -> dict[str, Any]:
-    told = asdict(plugin)
-    return told | {key: launcher.redact(value) for key, value in told.items() if isinstance(value, str)}
 
 
 def _short(call: HookCall) -> str:

@@ -16,6 +16,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.message import Message
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -93,6 +95,18 @@ class Plugin:
     hooks: tuple[str, ...] = ()
     services: list[str] = field(default_factory=list)
     folder: str = ""
+
+
+class _Hooks:
+    """What a plugin's module or object has, less what every Python object has: pluggy looks at each name of it."""
+
+    def __init__(self, target: object) -> None:
+        for name in dir(target):
+            if not name.startswith("__"):
+                setattr(self, name, getattr(target, name))
+
+    def __dir__(self) -> Iterable[str]:
+        return self.__dict__
 
 
 class Plugins:
@@ -231,11 +245,11 @@ class Plugins:
                 self._complain(name, self.found[name].reason)
         return found
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: Event, env: Environment) -> None:
         """Tell every plugin of an event; failures are kept in `problems` and go no further."""
         for name in self._active():
             try:
-                self._ask(name, "launcher_event", None, event=event)
+                self._ask(name, "launcher_event", None, event=event, env=env)
             except LauncherError as error:
                 self._complain(name, error.summary, error.fix)
 
@@ -280,12 +294,14 @@ class Plugins:
 
     def _load(self, entry_point: importlib.metadata.EntryPoint, refusal: str | None) -> None:
         distribution = entry_point.dist
+        # Read once: each of a distribution's own properties would parse the file again.
+        metadata = distribution.metadata if distribution else Message()
         plugin = Plugin(
             name=entry_point.name,
-            distribution=distribution.name if distribution else "unknown",
-            version=distribution.version if distribution else "unknown",
+            distribution=metadata["Name"] or "unknown",
+            version=metadata["Version"] or "unknown",
             target=entry_point.value,
-            host_range=_host_requirement(distribution),
+            host_range=_host_requirement(metadata),
             folder=str(distribution.locate_file("")) if distribution else "",
         )
         if twin := self.found.get(plugin.name):
@@ -303,25 +319,26 @@ class Plugins:
             return
         try:
             self._loading.begin(plugin.name)
-            with _pluggy_unchanged(plugin.name):
-                module = self._called(plugin.name, "load", entry_point.load)
-            self._manager.register(module, name=plugin.name)
-            self._check_pending(module)
+            module = self._called(plugin.name, "load", entry_point.load)
+            _restore_pluggy(plugin.name)
+            hooks = _Hooks(module)
+            self._manager.register(hooks, name=plugin.name)
+            self._check_pending(hooks)
         except (PluginFailed, pluggy.PluginValidationError, ValueError) as error:
             # Older pluggy leaves a plugin half registered when a signature is wrong.
             if self._manager.has_plugin(plugin.name):
                 self._manager.unregister(name=plugin.name)
             plugin.state, plugin.reason = "failed", self._redact(_why(error))
             return
-        plugin.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(module) or ()))
+        plugin.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(hooks) or ()))
 
-    def _check_pending(self, module: object) -> None:
+    def _check_pending(self, hooks: object) -> None:
         """A hook that no specification knows would never be called: a typing error, or a hook that is gone."""
         known = {name for name in dir(hookspecs) if name.startswith("launcher_")}
-        for caller in self._manager.get_hookcallers(module) or ():
-            optional = any(i.plugin is module and i.optionalhook for i in caller.get_hookimpls())
+        for caller in self._manager.get_hookcallers(hooks) or ():
+            optional = any(i.plugin is hooks and i.optionalhook for i in caller.get_hookimpls())
             if caller.name not in known and not optional:
-                own = importlib.metadata.version("service-launcher")
+                own = _own_version()
                 raise PluginFailed(
                     f"unknown hook {caller.name}: mistyped, or not of service-launcher {own}; "
                     f"known: {', '.join(sorted(known))}",
@@ -437,7 +454,9 @@ class Plugins:
         return answer
 
     def _adapter(self, answer: Any) -> TypeAdapter[Any]:
-        return self._answers.setdefault(str(answer), TypeAdapter(answer))
+        if (key := str(answer)) not in self._answers:  # making one takes longer than using it
+            self._answers[key] = TypeAdapter(answer)
+        return self._answers[key]
 
 
 def guarded(
@@ -515,21 +534,27 @@ def _consumed(result: object) -> object:
     return list(islice(result, MOST_ANSWERS + 1)) if isinstance(result, Iterator) else result
 
 
-def _host_requirement(distribution: importlib.metadata.Distribution | None) -> str:
+def _host_requirement(metadata: importlib.metadata.PackageMetadata | Message) -> str:
     """The dependency by which a plugin declares its host; empty where it declares none."""
-    for line in (distribution.requires if distribution else None) or ():
+    for line in metadata.get_all("Requires-Dist") or ():
         if re.match(r"service[-_.]launcher(?![\w-])", line, re.IGNORECASE):
-            return line
+            return str(line)
     return ""
 
 
+@cache
+def _own_version() -> str:
+    return importlib.metadata.version("service-launcher")
+
+
+@cache  # most plugins ask for the same
 def _host_mismatch(line: str) -> str | None:
     """What is wrong with the declared host range, if anything."""
     if not line:
         return None
     from packaging.requirements import InvalidRequirement, Requirement
 
-    own = importlib.metadata.version("service-launcher")
+    own = _own_version()
     try:
         requirement = Requirement(line)
     except InvalidRequirement:
@@ -539,18 +564,23 @@ def _host_mismatch(line: str) -> str | None:
     return None
 
 
-@contextlib.contextmanager
-def _pluggy_unchanged(name: str) -> Iterator[None]:
-    """Undo what an import does to pluggy, on which everybody else rests. Raises PluginFailed."""
-    kept = [(owner, dict(vars(owner))) for owner in (pluggy, pluggy.PluginManager, pluggy.HookCaller)]
-    yield
-    for owner, before in kept:
-        for attribute, value in before.items():
-            if vars(owner).get(attribute) is not value:
-                for changed, original in before.items():
-                    if vars(owner).get(changed) is not original:
-                        setattr(owner, changed, original)
-                raise PluginFailed(f"plugin {name} changed pluggy itself ({owner.__name__}.{attribute}) on import")
+#: pluggy as it was before any plugin was imported.
+_PLUGGY = [(owner, dict(vars(owner))) for owner in (pluggy, pluggy.PluginManager, pluggy.HookCaller)]
+
+
+def _restore_pluggy(name: str) -> None:
+    """Undo what an import did to pluggy, on which everybody else rests. Raises PluginFailed when it did anything."""
+    changed = [
+        (owner, attribute, value)
+        for owner, before in _PLUGGY
+        for attribute, value in before.items()
+        if vars(owner).get(attribute) is not value
+    ]
+    for owner, attribute, value in changed:
+        setattr(owner, attribute, value)
+    if changed:
+        owner, attribute, _ = changed[0]
+        raise PluginFailed(f"plugin {name} changed pluggy itself ({owner.__name__}.{attribute}) on import")
 
 
 class Loading:

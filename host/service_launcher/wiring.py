@@ -27,7 +27,7 @@ def build(
     redact = Redactor(environment.secret_values())
     plugins = Plugins.discover(found.root, on_call, found.state, redact)
     events = EventLog(found.state / "events.jsonl", redact)
-    events.listen(plugins.tell)
+    events.listen(lambda event: plugins.tell(event, environment))
     return Launcher(found, environment, plugins, Engine(), events)
 
 

@@ -34,6 +34,18 @@ def launcher_status(entry):
 
 _WHOLE = _IMPORTS + _ENTRIES + _STATUS
 
+#: A package, because a compose file stands beside its module.
+_COMPOSE = """\
+from service_launcher import ComposePlugin, ComposeService
+
+plugin = ComposePlugin(
+    ComposeService(id="broken-service", title="Broken", stack="tools", project="broken", service="broken",
+                   file="tools/compose/docker-compose.broken.yml", package=__name__, path=".")
+)
+launcher_manifest_entries, launcher_status = plugin.launcher_manifest_entries, plugin.launcher_status
+launcher_findings = plugin.launcher_findings
+"""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -41,7 +53,8 @@ class Kind:
 
     `state` is the plugin's state there, `expected` a part of the line or problem that names it. `answers` is what
     the service's status must say in the words of `launcher status`; None where the plugin answers truly, empty where
-    the host may leave the service out.
+    the host may leave the service out. `distributions` of it have one entry point, it is installed in `folders`, and
+    `compose` is a line of its service in the compose file that it ships.
     """
 
     about: str
@@ -51,6 +64,8 @@ class Kind:
     answers: str | None = None
     requires: tuple[str, ...] = ("service-launcher>=0.1",)
     distributions: int = 1
+    folders: int = 1
+    compose: str = ""
 
 
 KINDS: dict[str, Kind] = {
@@ -225,6 +240,23 @@ def launcher_status(entry, host):
         expected=SERVICE,
         answers="plugin tells_a_secret failed in launcher_status: ConnectionError: cannot reach tcp://user:",
     ),
+    "tells_a_secret_on_import": Kind(
+        about="Importing it raises with a password and a code that clears the screen in its words.",
+        source="import os, pathlib\n"
+        "words = pathlib.Path(os.environ['LAUNCHER_ROOT'], '.env').read_text().strip()\n"
+        "raise RuntimeError(words + '\\x1b[2J')",
+        expected="RuntimeError: SOME_PASSWORD=",
+        state="failed",
+        answers="RuntimeError: SOME_PASSWORD=",
+    ),
+    "tells_a_secret_in_an_answer": Kind(
+        about="Its status holds a password.",
+        source=_WHOLE.replace("(entry):", "(entry, host):").replace(
+            'message="running"', 'message="by " + host.environment.secret("SOME_PASSWORD").get_secret_value()'
+        ),
+        expected=SERVICE,
+        answers="",
+    ),
     "raises_in_start": Kind(
         about="Its start raises.",
         source=_WHOLE + "\n@hookimpl\ndef launcher_start(entry):\n    raise RuntimeError('no fuel')\n",
@@ -240,6 +272,71 @@ def launcher_status(entry, host):
         source="from threading import Event\nEvent().wait()",
         expected="did not return from load",
         state="failed",
+    ),
+    "import_takes_a_minute": Kind(
+        about="Importing it takes 60 s.",
+        source="from threading import Event\nEvent().wait(60)\n" + _WHOLE,
+        expected="did not return from load",
+        state="failed",
+    ),
+    "ends_the_process_on_import": Kind(
+        about="Importing it calls os._exit, which no other code of the process survives.",
+        source=_MARK + "import os\nos._exit(42)",
+        expected="",
+    ),
+    "changes_pluggy_on_import": Kind(
+        about="Importing it replaces a method of pluggy, on which every other plugin rests.",
+        source="import pluggy\npluggy.PluginManager.register = lambda *_, **__: None\n" + _WHOLE,
+        expected="changed pluggy itself (PluginManager.register)",
+        state="failed",
+        answers="changed pluggy itself",
+    ),
+    "writes_to_descriptor_one": Kind(
+        about="It writes to standard output past Python, as a C library or a child process does.",
+        source="import os\nos.write(1, b'from below')\nos.system('echo from a child')\n"
+        + _WHOLE.replace("    return", "    os.write(1, b'and from a hook')\n    return"),
+        expected=SERVICE,
+    ),
+    "a_million_entries": Kind(
+        about="It answers with a million entries.",
+        source=_WHOLE.replace("return [", "return 1_000_000 * ["),
+        expected="more than 1000 items",
+        state="failed",
+        answers="more than 1000 items",
+    ),
+    "entries_without_end": Kind(
+        about="Its entries are a generator that never ends.",
+        source=_WHOLE.replace("    return [", "    while True:\n        yield (").replace("=1)]", "=1))"),
+        expected="more than 1000 items",
+        state="failed",
+        answers="more than 1000 items",
+    ),
+    "removed_hook": Kind(
+        about="It answers a hook of another version of the host.",
+        source=_WHOLE + "\n@hookimpl\ndef launcher_restart(entry):\n    return None\n",
+        expected="unknown hook launcher_restart: mistyped, or not of service-launcher 0.1",
+        state="failed",
+        answers="launcher_restart",
+    ),
+    "installed_twice": Kind(
+        about="It is installed in two folders on Python's path, in two versions.",
+        source=_WHOLE,
+        expected=SERVICE,
+        folders=2,
+    ),
+    "privileged": Kind(
+        about="Its compose file asks for a privileged container.",
+        source=_COMPOSE,
+        expected=SERVICE,
+        answers="does not answer",
+        compose="privileged: true",
+    ),
+    "docker_socket": Kind(
+        about="Its compose file mounts the Docker socket.",
+        source=_COMPOSE,
+        expected=SERVICE,
+        answers="does not answer",
+        compose="volumes: [/var/run/docker.sock:/var/run/docker.sock]",
     ),
     "raises_in_foreign_preflight": Kind(
         about="It fails when it is asked about the services of others.",
@@ -287,12 +384,28 @@ def write(kind: str, folder: Path) -> Path:
     """Write the plugin of a kind into a folder, as pip would have installed it, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     made = KINDS[kind]
+    for copy in range(2, made.folders + 1):
+        older = write_distribution(kind, folder / f"copy-{copy}", made, 0)
+        (older / "METADATA").write_text((older / "METADATA").read_text().replace("Version: 1.0", "Version: 0.9"))
     for number in range(made.distributions):
-        module = f"broken_{kind}" + (f"_{number + 1}" if number else "")
-        info = folder / f"{module}-1.0.dist-info"
-        info.mkdir()
-        (folder / f"{module}.py").write_text(made.source, encoding="utf-8")
-        requires = "".join(f"Requires-Dist: {line}\n" for line in made.requires)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n{requires}")
-        (info / "entry_points.txt").write_text(f"[service_launcher]\n{kind} = {module}\n")
+        write_distribution(kind, folder, made, number)
     return folder
+
+
+def write_distribution(kind: str, folder: Path, made: Kind, number: int) -> Path:
+    """Write one distribution of a kind and return its metadata's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    module = f"broken_{kind}" + (f"_{number + 1}" if number else "")
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir()
+    if made.compose:
+        (folder / module).mkdir()
+        (folder / module / "__init__.py").write_text(made.source, encoding="utf-8")
+        compose = f"services:\n  broken:\n    image: local/kestra-rehearsal:1\n    {made.compose}\n"
+        (folder / module / "docker-compose.broken.yml").write_text(compose)
+    else:
+        (folder / f"{module}.py").write_text(made.source, encoding="utf-8")
+    requires = "".join(f"Requires-Dist: {line}\n" for line in made.requires)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n{requires}")
+    (info / "entry_points.txt").write_text(f"[service_launcher]\n{kind} = {module}\n")
+    return info

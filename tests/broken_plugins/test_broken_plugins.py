@@ -20,8 +20,9 @@ CHECKOUT = Path(__file__).parents[2]
 LAUNCHER = Path(sys.executable).with_name("launcher")
 SECRET = "Right1Password"
 
-#: One whose import hangs costs each command 20 s: test_guard.py tries it with a shorter deadline.
-TRIED = sorted(KINDS.keys() - {"hangs_on_import"})
+#: One whose import hangs costs each command 10 s: test_guard.py tries it with a shorter deadline. One that ends the
+#: process lets nothing be seen; both have tests of their own.
+TRIED = sorted(KINDS.keys() - {"hangs_on_import", "import_takes_a_minute", "ends_the_process_on_import"})
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -52,7 +53,8 @@ def beside(tmp_path: Path, root: Path) -> Run:
             entry = {"id": SERVICE, "type": "tools", "path": ".", "start": "true", "stack": "tools", "plugin": kind}
             manifest["services"].append(entry)
             file.write_text(json.dumps(manifest))
-        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(installed)}
+        path = os.pathsep.join(map(str, (installed, *installed.glob("copy-*"))))
+        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": path}
         env |= {"LAUNCHER_ROOT": str(root), "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
         done = subprocess.run([LAUNCHER, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False)
         assert "Traceback" not in done.stdout + done.stderr
@@ -78,6 +80,7 @@ def test_a_broken_plugin_is_listed_with_the_reason_and_kestra_is_active(beside: 
     assert any(KINDS[kind].expected in line for line in told)
     as_text = beside(kind, "plugins", "list")
     assert as_text.returncode == 0
+    assert not [text for text in (SECRET, "\x1b", "\\u001b") if text in str(found) + as_text.stdout + as_text.stderr]
     assert KINDS[kind].expected in as_text.stdout + as_text.stderr
 
 
@@ -220,3 +223,65 @@ def test_help_is_shown_beside_a_broken_plugin(beside: Run, kind: str) -> None:
 def test_what_a_plugin_reads_is_unknown_and_the_rest_is_shown(beside: Run) -> None:
     found = answered(beside("raises_in_variables", "config", "--json"))
     assert "KESTRA_HTTP_PORT" in {variable["name"] for variable in found["variables"]}
+
+
+def test_an_import_that_takes_a_minute_costs_ten_seconds_and_no_other_plugin(beside: Run) -> None:
+    began = time.monotonic()
+    plugins = {p["name"]: p for p in answered(beside("import_takes_a_minute", "plugins", "list", "--json"))["plugins"]}
+    assert 9 < time.monotonic() - began < 15
+    assert "did not return from load within 10" in plugins["import_takes_a_minute"]["reason"]
+    assert plugins["kestra"]["state"] == "active"
+
+
+def test_an_import_that_ends_the_process_is_named_by_the_next_command_and_can_be_disabled(
+    beside: Run, root: Path, tmp_path: Path
+) -> None:
+    kind = "ends_the_process_on_import"
+    (root / ".launcher").mkdir(mode=0o700)
+    first = beside(kind, "status")
+    assert (first.returncode, first.stdout) == (42, ""), "no code of this process outlives os._exit"
+    second = beside(kind, "status")
+    assert second.returncode == 42
+    assert f"an earlier launcher ended while it imported the plugin {kind}" in second.stderr
+    assert f"launcher plugins disable {kind}" in second.stderr
+    (tmp_path / f"installed/broken_{kind}.imported").unlink()
+    disabled = beside(kind, "plugins", "disable", kind)
+    assert disabled.stdout == f"{kind}: disabled in config/plugins.toml\n"
+    third = answered(beside(kind, "plugins", "list", "--json"))["plugins"]
+    assert {p["name"]: p["state"] for p in third} == {kind: "disabled", "kestra": "active"}
+    assert not (tmp_path / f"installed/broken_{kind}.imported").exists()
+
+
+def test_two_copies_are_named_with_their_folders(beside: Run) -> None:
+    done = beside("installed_twice", "plugins", "check", "installed_twice")
+    assert done.returncode == 0
+    assert "broken_installed_twice is installed 2 times, and the first is used" in done.stderr
+    assert "copy-2" in done.stderr
+    assert "(0.9)" in done.stderr
+    assert "pip uninstall broken_installed_twice" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("privileged", "broken-service is privileged: it can do everything that root can on this machine"),
+        ("docker_socket", "broken-service mounts the Docker socket: whoever controls it is root on this machine"),
+    ],
+)
+def test_a_compose_file_that_reaches_for_the_machine_is_warned_of(beside: Run, kind: str, words: str) -> None:
+    done = beside(kind, "plugins", "check", kind, "--json")
+    told = answered(done)[kind]
+    assert [(p["severity"], p["summary"]) for p in told] == [("warn", f"{words} (docker-compose.broken.yml)")]
+    assert f"launcher plugins disable {kind}" in told[0]["fix"]
+
+
+def test_check_names_every_broken_plugin_and_says_what_mends_it(beside: Run, tmp_path: Path) -> None:
+    broken = [kind for kind in TRIED if KINDS[kind].state in ("failed", "incompatible")]
+    for kind in broken:
+        pack.write(kind, tmp_path / "installed")
+    done = beside("sound", "plugins", "check")
+    assert done.returncode == 1
+    for kind in broken:
+        assert KINDS[kind].expected in done.stderr
+        assert f"mend it, or: launcher plugins disable {kind}" in done.stderr
+    assert "kestra: active" in done.stdout

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from service_launcher import plugins
+from service_launcher.envfile import Environment
 from service_launcher.errors import EngineUnavailable, PluginFailed
 from service_launcher.models import Event, ManifestEntry, Problem
 from service_launcher.plugins import Plugins, guarded
@@ -85,7 +86,7 @@ def test_a_failure_about_the_plugins_own_service_is_an_error(load: Any) -> None:
 
 def test_a_listener_that_raises_is_a_warning_and_the_next_is_told(load: Any) -> None:
     found = load("raises_in_event", "sound")
-    found.tell(Event(what="operation.started", actor="ana"))
+    found.tell(Event(what="operation.started", actor="ana"), Environment({}))
     summary = "plugin raises_in_event failed in launcher_event: RuntimeError: do not tell me"
     told: list[Problem] = [p for p in found.problems if p.raised_by]
     assert [(p.severity, p.summary, p.raised_by) for p in told] == [("warn", summary, "raises_in_event")]

@@ -12,7 +12,10 @@ from tests.engines import PrivateEngine
 from tests.installations import REAL_KESTRA, Installation
 
 # These take something away from Kestra itself, or the time of every command; each has its own test beside the pack.
-ALONE = {"sound", "claims_existing_id", "takes_a_name", "hangs_on_import", "hangs_in_status", "tells_a_secret"}
+ALONE = {
+    *("sound", "claims_existing_id", "takes_a_name", "hangs_on_import", "hangs_in_status", "tells_a_secret"),
+    *("import_takes_a_minute", "ends_the_process_on_import", "installed_twice", "privileged", "docker_socket"),
+}
 TOGETHER = sorted(pack.KINDS.keys() - ALONE)
 
 
@@ -31,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.kestra
 def test_kestra_starts_and_stops_and_each_broken_plugin_is_named(copied, engine: PrivateEngine, folder: Path) -> None:
     installation: Installation = copied(kestra=REAL_KESTRA)
-    installation.shell["PYTHONPATH"] = str(folder)
+    installation.shell |= {"PYTHONPATH": str(folder), "LAUNCHER_ROOT": str(installation.root)}
     done = installation.launcher("start", "kestra")
     assert "kestra-orchestrator: ready" in done.out, done.text
     assert installation.state("kestra") == "ready"

@@ -22,10 +22,11 @@ from service_launcher import hookspecs
 from service_launcher.compose import run
 from service_launcher.errors import LauncherError, PluginFailed
 from service_launcher.launcher import Launcher
-from service_launcher.models import Event, ManifestEntry, ServiceState
+from service_launcher.models import Event, ManifestEntry, OperationReport, ServiceState
 from service_launcher.plugins import DEADLINES, Plugin, Plugins
 from service_launcher.testing.installation import TemporaryInstallation
 from service_launcher.testing.projects import docker, left_by, remove
+from service_launcher.wording import explanation_lines
 
 #: An import that takes longer is felt in every command.
 IMPORT_SECONDS = 2.0
@@ -155,11 +156,15 @@ class PluginContract:
         strangers = [one for one in asked.get("stranger", []) if one.fault or one.answer]
         assert not strangers, f"launcher_preflight has something against others' services: {strangers[0].told}"
 
-    def test_it_survives_every_event(self, plugins: Plugins, plugin: Plugin) -> None:
+    def test_it_survives_every_event(
+        self, plugins: Plugins, plugin: Plugin, installation: TemporaryInstallation
+    ) -> None:
         """Each kind of event, of a service and of none."""
+        environment = installation.launcher().environment
         for what in _EVENTS:
             for service in (None, *plugin.services):
-                plugins.tell(Event(what=what, service=service, actor="test", detail={"state": "ready"}))
+                event = Event(what=what, service=service, actor="test", detail={"state": "ready"})
+                plugins.tell(event, environment)
         told = [p.summary for p in plugins.problems if p.raised_by == plugin.name]
         assert not told, "; ".join(told)
 
@@ -203,7 +208,7 @@ class PluginContract:
             status = started.status([entry.id]).statuses[0]
             assert status.state is not ServiceState.READY, f"{entry.id} was killed and is said to be {status.message}"
         again = started.start([entry.id for entry in entries])
-        assert again.exit_code == 0, _outcomes(again)
+        assert again.exit_code == 0, _why(again)
 
     def test_no_secret_is_in_what_it_says_while_it_runs(
         self, started: Launcher, entries: list[ManifestEntry], secrets: Mapping[str, str]
@@ -299,7 +304,7 @@ class PluginContract:
             if there := left_by(project):
                 pytest.fail(
                     f"the compose project {project} is on this Engine already ({', '.join(there)}) and the contract "
-                    "would remove its data; try: DOCKER_HOST=… pytest, with another Engine",
+                    "would remove its data; try: DOCKER_HOST=… python -m pytest, with another Engine",
                     pytrace=False,
                 )
         networks = [
@@ -310,7 +315,8 @@ class PluginContract:
         ]
         try:
             report = launcher.start(ids)
-            assert report.exit_code == 0, _outcomes(report)
+            if report.exit_code:
+                pytest.fail(_why(report), pytrace=False)
             yield launcher
         finally:
             installation.launcher().stop([entry.id for entry in touched])
@@ -345,7 +351,9 @@ def _ask_all(launcher: Launcher, entries: list[ManifestEntry]) -> dict[str, list
 
 
 def _ask_about(launcher: Launcher, entry: ManifestEntry) -> Iterator[Asked]:
-    plugins, owner = launcher.plugins, launcher.plugins.owners[entry.id]
+    # Loaded anew, because a launcher masks the words of plugins as soon as they come in.
+    plugins = Plugins.discover(launcher.settings.root, redact=lambda words: words)
+    owner = plugins.owners[entry.id]
     stranger = entry.model_copy(update={"id": "a-strangers-service", "compose": None, "plugin": "a-stranger"})
     with launcher.host(entry.id) as host:
         yield Asked("launcher_auto_start", entry.id, lambda: plugins.auto_start(entry, launcher.environment))
@@ -365,14 +373,24 @@ def _assert_no_secret(told: list[str], secrets: Mapping[str, str]) -> None:
         assert not leaked, f"{hook} tells the value of {leaked[0]}: leave it out, or use host.redact(text)"
 
 
-def _outcomes(report: Any) -> str:
+def _outcomes(report: OperationReport) -> str:
     return "; ".join(f"{o.service}: {o.result}: {o.message}" for o in report.outcomes)
+
+
+def _why(report: OperationReport) -> str:
+    """Each outcome, and below it what `launcher explain` would say."""
+    lines = []
+    for outcome in report.outcomes:
+        lines.append(f"{outcome.service}: {outcome.result}: {outcome.message}")
+        lines += [f"  {problem.summary}; try: {problem.fix}" for problem in outcome.problems]
+        lines += explanation_lines(outcome.explanation)[1:] if outcome.explanation else []
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager
 def _silent_engine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+        patch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")  # refuses at once; a missing socket would leave one unclosed
         patch.delenv("DOCKER_CONTEXT", raising=False)
         yield
 

@@ -29,18 +29,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def docker_engine(request: pytest.FixtureRequest) -> None:
     """Skips the test where no Docker Engine answers; with --require-docker it fails."""
+    engine = Engine()
     try:
-        Engine().containers()
+        engine.containers()
     except EngineUnavailable as error:
         if request.config.getoption("--require-docker"):
             pytest.fail(f"{error.summary}; try: {error.fix}", pytrace=False)
         pytest.skip(f"needs Docker: {error.summary}")
+    finally:
+        engine.close()
 
 
 @pytest.fixture
-def temporary_installation(tmp_path: Path) -> TemporaryInstallation:
+def temporary_installation(tmp_path: Path) -> Iterator[TemporaryInstallation]:
     """An installation with an empty manifest, for every plugin that is installed here."""
-    return TemporaryInstallation(tmp_path / "installation")
+    installation = TemporaryInstallation(tmp_path / "installation")
+    yield installation
+    installation.close()
 
 
 @pytest.fixture

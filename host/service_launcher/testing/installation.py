@@ -24,6 +24,7 @@ class TemporaryInstallation:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._launchers: list[Launcher] = []
         self.write_manifest([])
 
     @property
@@ -44,7 +45,13 @@ class TemporaryInstallation:
 
     def launcher(self) -> Launcher:
         """A launcher made anew, as each command makes one."""
-        return wiring.build(str(self.root), actor="test")
+        self._launchers.append(wiring.build(str(self.root), actor="test"))
+        return self._launchers[-1]
+
+    def close(self) -> None:
+        """Give back what the launchers hold."""
+        for launcher in self._launchers:
+            launcher.close()
 
     def fill(self, variables: Iterable[Variable], settings: Mapping[str, str]) -> dict[str, str]:
         """Give each declared variable a value that gets in nobody's way, `settings` first; returns the new ones.

@@ -10,7 +10,10 @@ Behaviour = Literal["well", "slow", "ill", "silent", "dead"]
 
 
 class StandIn:
-    """Answers every GET. `slow` takes `seconds`, `ill` says 500, `silent` never answers, `dead` refuses connections."""
+    """Answers every GET and POST.
+
+    `slow` takes `seconds`, `ill` says 500, `silent` never answers, `dead` refuses connections.
+    """
 
     def __init__(self) -> None:
         self.behaviour: Behaviour = "well"
@@ -53,6 +56,7 @@ class StandIn:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 stand_in.requests.append(self.path)
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 changed = stand_in._changed
                 if stand_in.behaviour == "silent":
                     changed.wait()
@@ -64,6 +68,8 @@ class StandIn:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+
+            do_POST = do_GET
 
             def log_message(self, *_: object) -> None:
                 """Requests are kept in `requests`."""

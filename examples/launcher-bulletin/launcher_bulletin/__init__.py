@@ -1,0 +1,1 @@
+"""Bulletin as a service of the Service Launcher."""

@@ -1,0 +1,1 @@
+"""Courier as a service of the Service Launcher."""

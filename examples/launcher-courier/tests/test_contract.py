@@ -1,0 +1,5 @@
+from service_launcher.testing import PluginContract
+
+
+class TestContract(PluginContract):
+    entry_point = "courier"

@@ -1,0 +1,1 @@
+"""Ledger as a service of the Service Launcher."""
