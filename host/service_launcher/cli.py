@@ -17,6 +17,7 @@ import click
 from service_launcher.checks import doctor, health
 from service_launcher.errors import LauncherError
 from service_launcher.models import now
+from service_launcher.serving import open_, serve
 from service_launcher.stacks import stacks
 from service_launcher.wording import event_line, explanation_lines, log_line, status_lines
 
@@ -38,6 +39,12 @@ class Session:
         from service_launcher import wiring
 
         return wiring.build(self.root)
+
+    def launcher_of(self, actor: str) -> Launcher:
+        """A launcher with what the files hold now, whose records name this actor."""
+        from service_launcher import wiring
+
+        return wiring.build(self.root, actor)
 
     def diagnosis(self) -> Diagnosis:
         """What doctor finds, also where no launcher can be built."""
@@ -236,12 +243,11 @@ def watch(session: Session) -> None:
 
     What an operator stopped stays down; a service that does not come back is tried five times.
     """
-    from service_launcher import wiring
 
     def show(event: Event) -> None:
         click.echo(event_line(event))
 
-    wiring.build(session.root, actor="watch").watch(threading.Event(), show)
+    session.launcher_of("watch").watch(threading.Event(), show)
 
 
 @launcher.command()
@@ -373,6 +379,8 @@ def plugins_list(session: Session, as_json: bool) -> None:
 launcher.add_command(stacks)
 launcher.add_command(doctor)
 launcher.add_command(health)
+launcher.add_command(serve)
+launcher.add_command(open_)
 
 
 def _operate(session: Session, action: Action, names: Sequence[str], phases: Sequence[str], as_json: bool) -> int:

@@ -84,8 +84,10 @@ class EventLog:
         return found
 
     def follow(self, stop: threading.Event) -> Iterator[Event]:
-        """What is recorded from now on, by any process, until `stop` is set; follows the record when it turns over."""
-        position, inode = self._end()
+        """What is recorded from this call on, by any process, until `stop` is set; also when the record turns over."""
+        return self._following(stop, *self._end())
+
+    def _following(self, stop: threading.Event, position: int, inode: int) -> Iterator[Event]:
         while not stop.wait(FOLLOW_SECONDS):
             end, present = self._end()
             if present != inode:  # turned over; what was added just before that is in the older file
