@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What stands in a folder of real parts is marked so, whatever its author remembered."""
     for item in items:
         folder = Path(item.path).relative_to(CHECKOUT / "tests").parts[0]
-        if folder in ("integration", "faults", "browser"):
+        if folder in ("integration", "faults", "browser", "web"):
             item.add_marker(pytest.mark.docker)
 
 

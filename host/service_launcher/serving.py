@@ -46,8 +46,8 @@ def serve(session: Any, port: int | None, host: str | None, names: tuple[str, ..
     installation = Installation(lambda: session.launcher_of("launcher (web)"))
     launcher, _ = installation.readable()
     tokens = Tokens.of(own_folder(launcher.settings))
-    sockets = server.listen(server.LOOPBACK if reached.loopback else [host or ""], number)
-    address = f"http://{'127.0.0.1' if reached.loopback else host}:{number}"
+    sockets = server.listen(server.LOOPBACK if host is None else [host], number)
+    address = f"http://{host or '127.0.0.1'}:{number}"
     if detach and (child := _detached(launcher.settings)):
         click.echo(f"{address} is served by process {child}; its log is {launcher.settings.state / 'serve.log'}")
         click.echo(f"  ↳ sign in: launcher open\n  ↳ end it: kill {child}")

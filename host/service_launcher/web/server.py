@@ -132,9 +132,11 @@ def listen(hosts: Iterable[str], port: int) -> list[socket.socket]:
 
 def addresses(host: str | None, port: int, names: Sequence[str] = (), cors: Iterable[str] = ()) -> Addresses:
     """The names under which a server on this address is reached. Raises ConfigurationError for one without names."""
-    if host is None or is_loopback(host):
+    if host is None:
         return Addresses.of(OWN_NAMES, port, True, cors)
     own = [f"[{host}]" if ":" in host else host]
+    if is_loopback(host):
+        return Addresses.of([*OWN_NAMES, *own], port, True, cors)
     if ipaddress.ip_address(host).is_unspecified:
         if not names:
             raise ConfigurationError(

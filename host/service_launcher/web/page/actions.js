@@ -12,6 +12,17 @@ export function command(line) {
   return h("span", { class: "command" }, h("code", { lang: "en", translate: "no" }, line), button);
 }
 
+/** What to try: a command line to copy, or a sentence. */
+export function remedy(fix) {
+  return /^(?:launcher|docker|df|ls|rm|kill|chmod|chown|systemctl|scripts\/|tools\/)/.test(fix) ? command(fix) : said(fix, "em");
+}
+
+/** A problem with what to try. */
+export function problemNote(problem) {
+  return h("p", { class: `problem ${problem.severity}` }, h("strong", {}, t(`problem_${problem.severity}`)), ": ", said(problem.summary),
+    problem.fix && [` ${t("fix")}: `, remedy(problem.fix)]);
+}
+
 /** Why nothing can be done now, or null. */
 export function hindrance() {
   if (state.role === null) return t("need_sign_in");

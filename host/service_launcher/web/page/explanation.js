@@ -1,6 +1,6 @@
 // Why a service is not ready: cause, evidence, probe history, exit code, last lines, the next step.
 
-import { act, command, hindrance } from "./actions.js";
+import { act, hindrance, remedy } from "./actions.js";
 import { fill, h, said } from "./element.js";
 import { ask } from "./server.js";
 import { badge } from "./services.js";
@@ -42,9 +42,9 @@ function screen(told) {
     h("h3", {}, t("cause")), said(told.cause, "p", { class: "cause" }),
     told.status.message !== told.cause && [h("h3", {}, t("status")), said(told.status.message, "p")],
     told.exit_code !== null && h("p", {}, `${t("exit_code")}: ${told.exit_code}${told.oom_killed ? `, ${t("oom")}` : ""}; ${t("restarts", { count: told.restart_count })}`),
-    h("h3", {}, t("next")), h("p", {}, command(told.next_command)),
+    h("h3", {}, t("next")), h("p", {}, remedy(told.next_command)),
     starts && h("p", {}, h("button", { type: "button", class: "primary", onclick: () => act(told.state === "stopped" || told.state === "skipped" ? "start" : "restart", service) }, t(told.state === "stopped" || told.state === "skipped" ? "start" : "restart"))),
-    told.problems.length > 0 && [h("h3", {}, t("also")), h("ul", {}, told.problems.map((p) => h("li", {}, said(p.summary), p.fix && [" ", command(p.fix)])))],
+    told.problems.length > 0 && [h("h3", {}, t("also")), h("ul", {}, told.problems.map((p) => h("li", {}, said(p.summary), p.fix && [" ", remedy(p.fix)])))],
     h("h3", {}, t("evidence")), h("ul", {}, told.status.evidence.map((e) => h("li", { class: `verdict ${e.verdict}` }, `${t(LAYERS[e.layer])}: ${t(e.verdict)}, `, said(e.detail)))),
     told.probes.length > 0 && [h("h3", {}, t("probes")), h("ol", { class: "probes" }, told.probes.map((p) => h("li", {}, `${p.ended_at ? moment(p.ended_at) : ""} ${t("exit_code")} ${p.exit_code} `, said(p.output, "pre"))))],
     told.log_lines.length > 0 && [h("h3", {}, t("last_lines")), said(told.log_lines.join("\n"), "pre", { class: "lines", tabindex: "0", "aria-label": t("last_lines") })],

@@ -117,13 +117,13 @@ export function logsPanel(id) {
     write(note, t("shown_lines", { shown: chosen.length, total: all.length }));
     space.style.height = `${chosen.length * ROW}px`;
     const room = Math.ceil(box.clientHeight / ROW) + SPARE;
-    if (following) box.scrollTop = box.scrollHeight;
     // At the end the last line has to be in sight, however high wrapped lines before it are.
     const last = following ? chosen.length : Math.min(chosen.length, Math.floor(box.scrollTop / ROW) + room);
     const first = Math.max(0, following ? last - room : Math.floor(box.scrollTop / ROW) - SPARE);
-    window_.style.transform = following ? "" : `translateY(${first * ROW}px)`;
-    set(window_, "data-end", following ? "" : null);
     fill(window_, chosen.slice(first, last).map((line) => h("div", { class: `line ${line.level}` }, h("time", { datetime: line.time }, line.time.slice(11, 23)), " ", said(line.text))));
+    const top = following ? Math.max(0, chosen.length * ROW - window_.offsetHeight) : first * ROW;
+    window_.style.transform = `translateY(${top}px)`;
+    if (following) box.scrollTop = box.scrollHeight;
   }
 
   function save() {

@@ -1,10 +1,10 @@
 // Operations under way and just ended: phase, bytes, time, what is waited for, and how it went.
 
-import { cancel, command, hindrance } from "./actions.js";
+import { cancel, command, hindrance, problemNote, remedy } from "./actions.js";
 import { go } from "./address.js";
 import { fill, h, keyed, said, set, write } from "./element.js";
 import { phase } from "./services.js";
-import { changed, state } from "./state.js";
+import { changed, dismiss, state } from "./state.js";
 import { span, t } from "./words.js";
 
 const SHOWN = 5;
@@ -52,12 +52,17 @@ function step(progress) {
 function results(operation) {
   const failed = operation.outcomes.filter((o) => o.result === "failed" || o.result === "refused");
   return h("div", {},
-    operation.message && !failed.length && h("p", {}, said(operation.message), operation.fix && [" ", command(operation.fix)]),
-    h("ul", { class: "progress" }, operation.outcomes.map((outcome) => h("li", { class: outcome.result },
+    operation.message && !failed.length && h("p", {}, said(operation.message), operation.fix && [" ", remedy(operation.fix)]),
+    h(failed.length ? "div" : "details", {}, !failed.length && h("summary", {}, t("details")), h("ul", { class: "progress" }, operation.outcomes.map((outcome) => h("li", { class: outcome.result },
       h("strong", {}, outcome.service), `: ${t(`result_${outcome.result}`)} `, said(outcome.message, "small"),
-      outcome.problems.map((problem) => problem.fix && h("div", {}, `${t("fix")}: `, command(problem.fix))),
+      outcome.problems.map((problem) => problem.fix && h("div", {}, `${t("fix")}: `, remedy(problem.fix))),
       failed.includes(outcome) && h("button", { type: "button", class: "small why", onclick: () => go({ service: outcome.service, panel: "why" }) }, t("why"))))),
-    operation.problems.map((problem) => h("p", { class: `problem ${problem.severity}` }, h("strong", {}, t(`problem_${problem.severity}`)), ": ", said(problem.summary))));
+    once(operation.problems).map(problemNote)));
+}
+
+/** Services that share a file share its warnings, too. */
+function once(problems) {
+  return [...new Map(problems.map((problem) => [problem.summary, problem])).values()];
 }
 
 function canceller(operation) {
@@ -67,5 +72,5 @@ function canceller(operation) {
 }
 
 function dismisser(operation) {
-  return h("button", { type: "button", onclick: () => { state.dismissed.add(operation.id); changed(); } }, t("dismiss"));
+  return h("button", { type: "button", class: "small", onclick: () => { dismiss(operation.id); changed(); } }, t("dismiss"));
 }

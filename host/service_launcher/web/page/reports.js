@@ -1,6 +1,6 @@
 // The doctor's findings, and the plugins.
 
-import { command } from "./actions.js";
+import { problemNote, remedy } from "./actions.js";
 import { fill, h, said } from "./element.js";
 import { ask } from "./server.js";
 import { state } from "./state.js";
@@ -17,7 +17,7 @@ export function doctorView() {
     const sorted = [...findings].sort((a, b) => ORDER.indexOf(a.verdict) - ORDER.indexOf(b.verdict));
     return [h("p", {}, t("findings", { fail: number("fail"), warn: number("warn"), pass: number("pass") })),
       h("ul", { class: "findings" }, sorted.map((f) => h("li", { class: f.verdict }, h("strong", { class: "verdict-word" }, `${MARKS[f.verdict]} ${t(f.verdict)}`), " ", said(`${f.check}: ${f.summary}`),
-        f.fix && f.verdict !== "pass" && h("div", {}, `${t("fix")}: `, command(f.fix)))))];
+        f.fix && f.verdict !== "pass" && h("div", {}, `${t("fix")}: `, remedy(f.fix)))))];
   });
 }
 
@@ -28,7 +28,7 @@ export function pluginsView() {
       h("tbody", {}, plugins.map((p) => h("tr", { class: `plugin ${p.state}` }, h("th", { scope: "row" }, p.name),
         h("td", {}, h("span", { class: `state ${p.state === "active" ? "ready" : p.state === "disabled" ? "stopped" : "failed"}` }, `${p.state === "active" ? "●" : p.state === "disabled" ? "○" : "✖"} ${t(STATES[p.state] ?? p.state)}`)),
         h("td", {}, said(`${p.distribution} ${p.version}`), h("br"), said(p.target, "small")), h("td", {}, p.services.join(", ")), h("td", {}, said(p.hooks.map((hook) => hook.replace("launcher_", "")).join(", "), "small")), h("td", {}, said(p.reason))))))),
-    problems.map((problem) => h("p", { class: `problem ${problem.severity}` }, h("strong", {}, t(`problem_${problem.severity}`)), ": ", said(problem.summary), problem.fix && [" ", command(problem.fix)]))]);
+    problems.map(problemNote)]);
 }
 
 function report(title, path, words) {

@@ -1,6 +1,6 @@
 // The table of all services, grouped by stack, with counts that are filters; both stand in the address.
 
-import { act, actOnStack, command, hindrance } from "./actions.js";
+import { act, actOnStack, hindrance, problemNote } from "./actions.js";
 import { fill, h, keyed, outward, said, set, write } from "./element.js";
 import { go, here } from "./address.js";
 import { shown, state, working } from "./state.js";
@@ -35,7 +35,7 @@ function update({ counts, problems, table, head, none }) {
   const { q, state: wanted } = here();
   const chosen = all.filter((service) => matches(service, q) && (!wanted || shown(service).state === wanted));
   showCounts(counts, all, wanted);
-  fill(problems, state.problems.map((problem) => h("p", { class: `problem ${problem.severity}` }, h("strong", {}, t(`problem_${problem.severity}`)), ": ", said(problem.summary), problem.fix && [" ", command(problem.fix)])));
+  fill(problems, state.problems.map((problem) => problemNote(problem)));
   const stacks = new Map();
   for (const service of chosen) stacks.set(service.stack ?? "", [...(stacks.get(service.stack ?? "") ?? []), service]);
   keyed(table, [["head"], ...stacks].map(([stack, services]) => ({ stack, services })), ({ stack, services }) => (services ? `stack-${stack}` : "head"),
@@ -109,7 +109,7 @@ class Row {
     this.useCell = h("div", { class: "use" });
     this.ports = h("ul", { class: "ports" });
     this.buttons = h("div", { class: "buttons" });
-    const cell = (name, ...children) => h("td", { role: "cell", class: name, "data-name": t(name) }, ...children);
+    const cell = (name, ...children) => h("td", { role: "cell", class: `of-${name}`, "data-name": t(name) }, ...children);
     this.element = h("tr", { role: "row", class: "service" },
       h("th", { scope: "row", role: "rowheader", class: "name" }, this.title, " ", this.id, this.marks, this.message),
       cell("state", this.stateCell), cell("since", this.since), cell("health", this.healthCell, this.checked), cell("use", this.useCell), cell("ports", this.ports), cell("actions", this.buttons));
@@ -225,8 +225,8 @@ function line(values, kind) {
   set(svg, "class", `spark ${kind}`);
   set(svg, "aria-hidden", "true");
   const path = document.createElementNS(SVG, "polyline");
-  const start = 60 - values.length;
-  set(path, "points", values.map((value, number) => `${start + number},${(15 - Math.min(1, Math.max(0, value)) * 14).toFixed(1)}`).join(" "));
+  const step = 60 / Math.max(1, values.length - 1);
+  set(path, "points", values.map((value, number) => `${(number * step).toFixed(1)},${(15 - Math.min(1, Math.max(0, value)) * 14).toFixed(1)}`).join(" "));
   svg.append(path);
   return svg;
 }

@@ -11,7 +11,7 @@ export const state = {
   engine: { answers: true, error: null, fix: null },
   problems: [],
   operations: new Map(),
-  dismissed: new Set(),
+  dismissed: new Set(JSON.parse(sessionStorage.getItem("launcher.dismissed") ?? "[]")),
   events: [],
   use: new Map(),
 };
@@ -32,6 +32,12 @@ export function changed() {
     due = false;
     for (const listener of listeners) listener();
   });
+}
+
+/** Do not show an operation again in this tab. */
+export function dismiss(operation) {
+  state.dismissed.add(operation);
+  sessionStorage.setItem("launcher.dismissed", JSON.stringify([...state.dismissed].slice(-200)));
 }
 
 /** Take a snapshot or a change from the server. */

@@ -44,7 +44,7 @@ const en = {
   check_again: "Check again", pass: "fine", warn: "warning", fail: "failure", fix: "Try", findings: "{fail} failures, {warn} warnings, {pass} fine",
   name: "Name", source: "Source", hooks: "Hooks", active: "active", incompatible: "incompatible", disabled: "disabled", plugin_failed_state: "failed",
   failure: "Reason", installed: "Installed", help: "Keys", help_filter: "go to the filter", help_close: "close the panel", help_help: "this list",
-  problem_info: "note", problem_warn: "warning", problem_error: "problem", not_done: "Not done", light_rows: "services",
+  problem_info: "note", problem_warn: "warning", problem_error: "problem", not_done: "Not done", details: "Details",
   second: "{n} s", minute: "{n} min", hour: "{n} h", day: "{n} d", unexpected: "The launcher did not answer as expected.",
 };
 
@@ -92,7 +92,7 @@ const pt = {
   check_again: "Verificar de novo", pass: "em ordem", warn: "aviso", fail: "falha", fix: "Tente", findings: "{fail} falhas, {warn} avisos, {pass} em ordem",
   name: "Nome", source: "Origem", hooks: "Ganchos", active: "ativa", incompatible: "incompatível", disabled: "desativada", plugin_failed_state: "falhou",
   failure: "Motivo", installed: "Instaladas", help: "Teclas", help_filter: "ir ao filtro", help_close: "fechar o painel", help_help: "esta lista",
-  problem_info: "nota", problem_warn: "aviso", problem_error: "problema", not_done: "Não foi feito", light_rows: "serviços",
+  problem_info: "nota", problem_warn: "aviso", problem_error: "problema", not_done: "Não foi feito", details: "Detalhes",
   second: "{n} s", minute: "{n} min", hour: "{n} h", day: "{n} d", unexpected: "O launcher não respondeu como esperado.",
 };
 
