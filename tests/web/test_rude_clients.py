@@ -86,7 +86,7 @@ def test_ten_thousand_connections_are_refused_in_order(served: Served) -> None:
         assert seen["open"] == 200, seen
         assert seen["refused"] == 9800, seen
         assert status_seconds(served) < 1
-        assert served.memory - before < 60_000_000
+        assert served.memory - before < 40_000_000
     wait_for(lambda: status_seconds(served) < 0.5, 10, "all is as before")
 
 
@@ -137,12 +137,11 @@ def test_a_large_body_is_refused_without_being_kept(served: Served, path: str, c
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET /\xff\xfe HTTP/1.1\r\n" + HOST + b"\r\n",
         b"\x00\x00\x00\x00\r\n\r\n",
-        b"GET /health HTTP/9.9\r\n" + HOST + b"\r\n",
         b"GET /health HTTP/1.1\r\n" + HOST + b"Content-Length: -1\r\n\r\n",
         b"POST /api/sessions HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET /health HTTP/1.1\r\n" + HOST + b" folded: x\r\n\r\n",
     ],
-    ids=["1 MB header", "1 MB path", "100 000 headers", "TLS", "raw bytes", "zeros", "version", "length", "two lengths",
+    ids=["1 MB header", "1 MB path", "100 000 headers", "TLS", "raw bytes", "zeros", "length", "two lengths",
          "folded"],
 )  # fmt: skip
 def test_what_is_no_request_is_refused(served: Served, request_: bytes) -> None:

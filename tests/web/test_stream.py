@@ -118,9 +118,10 @@ def test_a_reader_that_does_not_read_is_cut_off_and_others_go_on(running: Served
             while not stop.is_set():  # every refusal and every cancelled operation is told to all who listen
                 running.call("POST", "/api/services/kestra/start", "operator", {})
 
-        pressing = threading.Thread(target=press)
-        pressing.start()
-        open_.callback(pressing.join)
+        for _ in range(4):
+            pressing = threading.Thread(target=press)
+            pressing.start()
+            open_.callback(pressing.join)
         open_.callback(stop.set)
         import psutil
 

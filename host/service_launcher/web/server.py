@@ -24,6 +24,7 @@ from service_launcher.web.tokens import Tokens
 
 REQUEST_SECONDS = 15.0  # for a request to come in whole
 UNREAD_SECONDS = 15.0  # for a client to read what waits for it
+SEND_BYTES = 64 * 1024  # in the kernel, for each client; what it does by itself are megabytes
 CONNECTIONS = 400  # open at once; the next one is closed at once
 HEADER_BYTES = 16 * 1024
 LOOPBACK = ("127.0.0.1", "::1")
@@ -44,6 +45,7 @@ class Connection(H11Protocol):
         if len(self.connections) > CONNECTIONS:
             transport.abort()
             return
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         self._expect()
 
     def data_received(self, data: bytes) -> None:
@@ -59,6 +61,8 @@ class Connection(H11Protocol):
         self._arrived()
         self._read()
         super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:  # uvicorn forgets it after a reset, and it holds all of this
+            self.timeout_keep_alive_task.cancel()
 
     def pause_writing(self) -> None:
         """What was sent piles up."""
@@ -173,7 +177,7 @@ def run(installation: Installation, tokens: Tokens, reached: Addresses, sockets:
         date_header=True,
         proxy_headers=False,
         h11_max_incomplete_event_size=HEADER_BYTES,
-        timeout_keep_alive=30,
+        timeout_keep_alive=5,
         timeout_graceful_shutdown=3,
     )
     with contextlib.suppress(Interrupted, KeyboardInterrupt):
