@@ -1,4 +1,4 @@
-"""Other pages in the operator's browser: none of them changes or reads anything. Each way has its control, which works."""
+"""Other pages in the operator's browser change nothing and read nothing; each way has its control, which works."""
 
 from __future__ import annotations
 
@@ -18,34 +18,35 @@ from tests.web.served import Served
 pytestmark = pytest.mark.browser
 PORT = 8099  # as Kestra's own page has another port of the same host name
 
-#: What a page can try, as functions of the launcher's address; each returns what it could read.
+#: What a page can try, as expressions of the launcher's address `a`; each is what it could read.
 WAYS = {
-    "json": "(a) => fetch(a + '/api/services/kestra/start', {method: 'POST', body: '{}', headers: {'Content-Type': "
-    "'application/json', Authorization: 'Bearer x'}}).then(r => r.text())",
-    "no-cors": "(a) => fetch(a + '/api/services/kestra/start', {method: 'POST', mode: 'no-cors', body: '{}'})"
-    ".then(r => r.text())",
-    "credentials": "(a) => fetch(a + '/api/status', {credentials: 'include'}).then(r => r.text())",
-    "read": "(a) => fetch(a + '/api/services').then(r => r.text())",
-    "metrics": "(a) => fetch(a + '/metrics').then(r => r.text())",
-    "page": "(a) => fetch(a + '/').then(r => r.text())",
-    "beacon": "(a) => { navigator.sendBeacon(a + '/api/auto-start/kestra', '{}'); return ''; }",
-    "image": "(a) => new Promise(d => { const i = new Image(); i.onload = () => d('loaded'); i.onerror = () => d('');"
-    " i.src = a + '/page/icon.svg'; })",
-    "script": "(a) => new Promise(d => { const s = document.createElement('script'); s.onload = () => d('loaded');"
-    " s.onerror = () => d(''); s.src = a + '/page/words.js'; s.type = 'module'; document.head.append(s); })",
-    "plain script": "(a) => new Promise(d => { const s = document.createElement('script'); s.onload = () => d('loaded');"
-    " s.onerror = () => d(''); s.src = a + '/api/services'; document.head.append(s); })",
-    "events": "(a) => new Promise(d => { const e = new EventSource(a + '/api/events', {withCredentials: true});"
-    " e.onopen = () => d('opened'); e.onerror = () => { e.close(); d(''); }; })",
-    "socket": "(a) => new Promise(d => { const s = new WebSocket(a.replace('http', 'ws') + '/api/events');"
-    " s.onopen = () => d('opened'); s.onerror = () => d(''); })",
-    "prefetch": "(a) => new Promise(d => { const l = document.createElement('link'); l.rel = 'prefetch';"
-    " l.href = a + '/api/services/kestra/start'; document.head.append(l); setTimeout(() => d(''), 300); })",
-    "frame": "(a) => new Promise(d => { const f = document.createElement('iframe'); f.onload = () => { let t = ''; try {"
-    " t = f.contentDocument.body.textContent } catch {} d(t); }; f.src = a + '/'; document.body.append(f); })",
-    "form": "(a) => new Promise(d => { const f = document.createElement('form'); f.method = 'POST'; f.target = 'aside';"
-    " f.action = a + '/api/services/kestra/start'; const i = document.createElement('iframe'); i.name = 'aside';"
-    " document.body.append(i, f); i.onload = () => d(''); f.submit(); setTimeout(() => d(''), 1000); })",
+    "json": """fetch(a + '/api/services/kestra/start', {method: 'POST', body: '{}',
+        headers: {'Content-Type': 'application/json', Authorization: 'Bearer x'}}).then(r => r.text())""",
+    "no-cors": """fetch(a + '/api/services/kestra/start', {method: 'POST', mode: 'no-cors', body: '{}'})
+        .then(r => r.text())""",
+    "credentials": "fetch(a + '/api/status', {credentials: 'include'}).then(r => r.text())",
+    "read": "fetch(a + '/api/services').then(r => r.text())",
+    "metrics": "fetch(a + '/metrics').then(r => r.text())",
+    "page": "fetch(a + '/').then(r => r.text())",
+    "beacon": "navigator.sendBeacon(a + '/api/auto-start/kestra', '{}') && ''",
+    "image": """new Promise(d => { const i = new Image(); i.onload = () => d('loaded'); i.onerror = () => d('');
+        i.src = a + '/page/icon.svg'; })""",
+    "script": """new Promise(d => { const s = document.createElement('script'); s.onload = () => d('loaded');
+        s.onerror = () => d(''); s.src = a + '/page/words.js'; s.type = 'module'; document.head.append(s); })""",
+    "data as script": """new Promise(d => { const s = document.createElement('script'); s.onload = () => d('loaded');
+        s.onerror = () => d(''); s.src = a + '/api/services'; document.head.append(s); })""",
+    "events": """new Promise(d => { const e = new EventSource(a + '/api/events', {withCredentials: true});
+        e.onopen = () => d('opened'); e.onerror = () => { e.close(); d(''); }; })""",
+    "socket": """new Promise(d => { const s = new WebSocket(a.replace('http', 'ws') + '/api/events');
+        s.onopen = () => d('opened'); s.onerror = () => d(''); })""",
+    "prefetch": """new Promise(d => { const l = document.createElement('link'); l.rel = 'prefetch';
+        l.href = a + '/api/services/kestra/start'; document.head.append(l); setTimeout(() => d(''), 300); })""",
+    "frame": """new Promise(d => { const f = document.createElement('iframe'); f.src = a + '/';
+        f.onload = () => { let t = ''; try { t = f.contentDocument.body.textContent } catch {} d(t); };
+        document.body.append(f); })""",
+    "form": """new Promise(d => { const f = document.createElement('form'), i = document.createElement('iframe');
+        f.method = 'POST'; f.target = i.name = 'aside'; f.action = a + '/api/services/kestra/start';
+        document.body.append(i, f); f.submit(); setTimeout(() => d(''), 700); })""",
 }
 
 
@@ -106,11 +107,8 @@ def mapped(playwright: Playwright) -> Iterator[Browser]:
 
 def tried(page: Page, way: str, address: str) -> str:
     """What a page could read by a way."""
-    return str(
-        page.evaluate(
-            f"async (a) => {{ try {{ return (await ({WAYS[way]})(a)) ?? ''; }} catch {{ return ''; }} }}", address
-        )
-    )
+    script = f"async (a) => {{ try {{ return (await ({WAYS[way]})) ?? ''; }} catch {{ return ''; }} }}"
+    return str(page.evaluate(script, address))
 
 
 @pytest.mark.parametrize("host", [f"127.0.0.1:{PORT}", f"localhost:{PORT}", f"evil.test:{PORT}"])

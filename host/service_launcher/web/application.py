@@ -318,7 +318,7 @@ def table(api: Api) -> list[GuardedRoute]:
     def route(method: str, path: str, authority: Authority, endpoint: Callable[..., Any], **more: Any) -> GuardedRoute:
         example = examples.ANSWERS.get(f"{method} {path}")
         responses: dict[int | str, dict[str, Any]] = {
-            status: {"description": words, "content": examples.ERROR} for status, words in _errors(authority)
+            status: {"description": words, "content": examples.ERROR} for status, words in _errors(method, authority)
         }
         if example:
             responses[more.get("status_code", 200)] = example
@@ -406,10 +406,15 @@ def create(installation: Installation, tokens: Tokens, addresses: Addresses) -> 
     return Gate(Application(api), addresses), api
 
 
-def _errors(authority: Authority) -> list[tuple[int, str]]:
-    found = [(404, "Nothing of this name"), (503, "The Docker Engine does not answer")]
+def _errors(method: str, authority: Authority) -> list[tuple[int, str]]:
+    """What every route of a kind can refuse with."""
+    found = [(400, "No request that can be read"), (403, "Not from this page, or not with this token")]
+    found += [(401, "A token is needed, or this one is none"), (404, "Nothing of this name"), (429, "Too often")]
+    found += [(503, "The Docker Engine does not answer, or too many ask")]
+    if method == "POST":
+        found += [(413, "The body is too large"), (415, "The body is no JSON")]
     if authority in (VIEW, OPERATE):
-        found += [(401, "A token is needed"), (403, "Not with this token"), (429, "Too often")]
+        found += [(502, "A plugin failed")]
     if authority is OPERATE:
         found += [(409, "Another operation is at work, or a check before the first change said no")]
     return found

@@ -138,7 +138,7 @@ class Row {
       badge(now.state), current.container && state.connection !== "lost" && said(current.container, "span", { class: "container" }),
       progress && operation && h("span", { class: "phase" }, phase(progress.phase)), now.last && h("span", { class: "last" })));
     this.draw("health", [current.evidence.map((e) => [e.layer, e.verdict, e.detail]), now.state], () => fill(this.healthCell, current.evidence.map((e) =>
-      h("li", { class: `verdict ${now.state === "unknown" ? "unknown" : e.verdict}`, title: e.detail }, `${t(LAYERS[e.layer])}: ${t(e.verdict)}`))));
+      h("li", { class: `verdict ${now.state === "unknown" ? "unknown" : e.verdict}` }, `${t(LAYERS[e.layer])}: ${t(e.verdict)}`))));
     this.draw("ports", [current.ports, current.links, now.state], () => fill(this.ports,
       current.links.map((link) => h("li", {}, outward(link.url, link.title))),
       current.ports.map((port) => h("li", { class: "port" }, `${port.address}:${port.port} → ${port.container_port}`))));
