@@ -25,6 +25,7 @@ from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 from rich.table import Table
 
+from bench.measure import many_services
 from tests.browser.conftest import CHROMIUM, QUIET
 from tests.engines import PrivateEngine, wait_for
 from tests.installations import Installation
@@ -53,24 +54,13 @@ class Figure:
         return self.value <= self.goal
 
 
-def add_services(installation: Installation, number: int) -> None:
-    """Services beside Kestra's two: compose containers of the stand-in's image, described by a plugin-less compose."""
-    for index in range(number):
-        installation.engine.docker(
-            "run", "-d", "--name", f"many-{index}", "--label", "com.docker.compose.project=many",
-            "--label", f"com.docker.compose.service=many-{index}", "--entrypoint", "sleep", "local/kestra-rehearsal:1",
-            "infinity",
-        )  # fmt: skip
-    manifest = installation.root / "config/services-manifest.json"
-    raw = json.loads(manifest.read_text())
-    raw["services"] += [
-        {
-            "id": f"many-{index}", "type": "tools", "path": ".", "start": "true", "stack": "many", "plugin": "many",
-            "compose": {"project": "many", "file": "many.yml", "service": f"many-{index}"},
-        }
-        for index in range(number)
-    ]  # fmt: skip
-    manifest.write_text(json.dumps(raw))
+def added(installation: Installation, folder: Path, number: int) -> dict[str, str]:
+    """Run so many services beside Kestra's two; what the launcher has to be exported to find them."""
+    folder.mkdir()
+    exported = many_services(folder, installation.root, number)
+    done = installation.compose_file("tools/compose/docker-compose.many.yml", "up", "-d")
+    assert done.code == 0, done.text
+    return exported
 
 
 def kill_to_row(served: Served, page: Page, rounds: int) -> float:
@@ -169,8 +159,7 @@ def measured(engine: PrivateEngine, folder: Path, quick: bool) -> list[Figure]:
             figures.append(Figure("weight of the page, compressed", weight(served, page), "kB", 100))
 
         browsing(served, few)
-    add_services(installation, FEW - 2)
-    with Served.started(installation) as served:
+    with Served.started(installation, **added(installation, folder / "plugin-few", FEW - 2)) as served:
         period = 15 if quick else 60
 
         def look(page: Page) -> None:
@@ -184,8 +173,7 @@ def measured(engine: PrivateEngine, folder: Path, quick: bool) -> list[Figure]:
         figures.append(Figure("memory of the server", served.memory / 1e6, "MB", 120))
     engine.wipe()
     installation = copied(CHECKOUT, folder / "many", engine)
-    add_services(installation, MANY - 2)
-    with Served.started(installation) as served:
+    with Served.started(installation, **added(installation, folder / "plugin-many", MANY - 2)) as served:
         value = asyncio.run(p99(served.address, 10 if quick else 30))
         figures.append(Figure(f"GET /api/status, {MANY} services, {RATE} a second, p99", value, "ms", 20))
     return figures

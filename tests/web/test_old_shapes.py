@@ -166,3 +166,24 @@ def test_operations_answer_at_once_and_are_resources(stopped: Served) -> None:
     told = refused(stopped.call("POST", "/api/services/kestra/stop", "operator", {}), 409, "busy")
     assert told["fallbackCommand"] == "launcher stop kestra"
     assert stopped.ended(operation)["state"] == "succeeded"
+
+
+def test_the_examples_of_the_document_look_like_what_is_answered(running: Served) -> None:
+    from service_launcher.web.examples import ANSWERS
+
+    checked = 0
+    for name, answer in ANSWERS.items():
+        method, path = name.split()
+        example = answer["content"].get("application/json", {}).get("example")
+        if method != "GET" or example is None or "{operation}" in path:
+            continue
+        found = running.call("GET", path.replace("{service}", "kestra"), "viewer").json()
+        pairs = [(example, found)] if isinstance(example, dict) else [(example[0], found[0])]
+        if path == "/api/status":
+            pairs.append((example["services"][0], found["services"][0]))
+        for shown, real in pairs:
+            assert shown.keys() <= real.keys(), path
+            checked += 1
+    assert checked >= 6
+    operations = running.call("GET", "/api/operations", "viewer").json()
+    assert ANSWERS["GET /api/operations"]["content"]["application/json"]["example"][0].keys() == operations[0].keys()

@@ -52,7 +52,7 @@ ID = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 log = logging.getLogger("service_launcher.web")
 T = TypeVar("T")
 
-ServiceName = Annotated[str, InPath(pattern=ID, description="A service's id or alias.", examples=["kestra"])]
+ServiceName = Annotated[str, InPath(pattern=ID, description="A service's id or alias.", examples=["ledger"])]
 OperationId = Annotated[str, InPath(pattern=r"^[0-9a-f]{12}$", examples=["3f9a1c0b77de"])]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=8, max_length=100, pattern=r"^[\x21-\x7e]+$")]
 ServiceQuery = Annotated[str, Query(pattern=ID)]

@@ -23,8 +23,8 @@ ERROR: dict[str, Any] = {
             "success": False,
             "error": "Conflict",
             "category": "busy",
-            "message": "tools is held by operator (web) (pid 4242): start kestra-orchestrator. Try: wait for it to end",
-            "fallbackCommand": "launcher start kestra-orchestrator",
+            "message": "tools is held by operator (web) (pid 4242): start ledger. Try: wait for it to end",
+            "fallbackCommand": "launcher start ledger",
         },
     }
 }
@@ -32,19 +32,19 @@ ERROR: dict[str, Any] = {
 OPERATION: dict[str, Any] = {
     "id": "3f9a1c0b77de",
     "action": "start",
-    "services": ["kestra-orchestrator"],
+    "services": ["ledger"],
     "phases": [],
     "actor": "operator (web)",
-    "command": "launcher start kestra-orchestrator",
+    "command": "launcher start ledger",
     "state": "running",
     "cancelling": False,
     "created_at": "2026-01-31T12:00:00+00:00",
     "finished_at": None,
     "progress": [
         {
-            "service": "kestra-orchestrator",
+            "service": "ledger",
             "phase": "pulling",
-            "message": "kestra/kestra:latest",
+            "message": "example/ledger:1",
             "done_bytes": 104857600,
             "total_bytes": 524288000,
             "since": "2026-01-31T12:00:01+00:00",
@@ -59,22 +59,22 @@ OPERATION: dict[str, Any] = {
 }
 
 SERVICE: dict[str, Any] = {
-    "id": "kestra-orchestrator",
-    "title": "Kestra Orchestrator",
+    "id": "ledger",
+    "title": "Ledger",
     "type": "tools",
     "stack": "tools",
-    "aliases": ["kestra"],
-    "depends_on": ["kestra-postgres"],
+    "aliases": ["book"],
+    "depends_on": ["ledger-database"],
     "dependants": [],
     "state": "ready",
     "message": "the API answers with our credentials",
     "latency_ms": 14,
     "commands": {
-        "start": "launcher start kestra-orchestrator",
-        "stop": "launcher stop kestra-orchestrator",
-        "restart": "launcher restart kestra-orchestrator",
+        "start": "launcher start ledger",
+        "stop": "launcher stop ledger",
+        "restart": "launcher restart ledger",
     },
-    "current": {"id": "kestra-orchestrator", "state": "ready", "container": "running"},
+    "current": {"id": "ledger", "state": "ready", "container": "running"},
 }
 
 STATUS: dict[str, Any] = {
@@ -86,9 +86,9 @@ STATUS: dict[str, Any] = {
     "lastCheckAt": "2026-01-31T12:00:00Z",
     "services": [
         {
-            "id": "kestra-orchestrator",
-            "name": "Kestra Orchestrator",
-            "description": "Kestra Orchestrator",
+            "id": "ledger",
+            "name": "Ledger",
+            "description": "Ledger",
             "category": "tools",
             "port": 8080,
             "status": "ok",
@@ -103,14 +103,14 @@ STATUS: dict[str, Any] = {
             "container": "running",
             "stack": "tools",
             "counted": True,
-            "links": [{"title": "Kestra Orchestrator", "url": "http://localhost:8080"}],
+            "links": [{"title": "Ledger", "url": "http://localhost:8080"}],
         }
     ],
 }
 
 SSE = (
     'id: 5b1f00aa-7\nevent: change\ndata: {"read_at":"2026-01-31T12:00:00+00:00",'
-    '"services":[{"id":"kestra-orchestrator","state":"ready"}]}\n\n'
+    '"services":[{"id":"ledger","state":"ready"}]}\n\n'
 )
 
 
@@ -122,7 +122,7 @@ def _answer(example: object, kind: str = "application/json") -> dict[str, Any]:
 ANSWERS: dict[str, dict[str, Any]] = {
     "GET /health": _answer({"status": "ok", "service": "service-launcher-api"}),
     "GET /metrics": _answer(
-        'service_launcher_service_status{service_id="kestra-orchestrator",service_name="Kestra Orchestrator"} 1.0\n',
+        'service_launcher_service_status{service_id="ledger",service_name="Ledger"} 1.0\n',
         "text/plain",
     ),
     "GET /api/status": _answer(STATUS),
@@ -130,7 +130,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "GET /api/services/{service}": _answer(SERVICE),
     "GET /api/events": _answer(SSE, "text/event-stream"),
     "GET /api/services/{service}/logs": _answer(
-        '{"time": "2026-01-31T12:00:00+00:00", "service": "kestra-orchestrator", "text": "Kestra started"}\n',
+        '{"time": "2026-01-31T12:00:00+00:00", "service": "ledger", "text": "Ledger started"}\n',
         "application/x-ndjson",
     ),
     "GET /api/timeline": _answer(
@@ -138,10 +138,10 @@ ANSWERS: dict[str, dict[str, Any]] = {
             {
                 "time": "2026-01-31T12:00:00Z",
                 "operation": None,
-                "service": "kestra-orchestrator",
+                "service": "ledger",
                 "what": "container.died",
                 "actor": "engine",
-                "detail": {"exit_code": 137, "container": "tools-kestra"},
+                "detail": {"exit_code": 137, "container": "tools-ledger"},
             }
         ]
     ),
@@ -156,8 +156,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "POST /api/auto-start/{service}": _answer(
         {
             "success": True,
-            "message": "kestra-orchestrator is being started: GET /api/operations/3f9a1c0b77de",
-            "serviceId": "kestra-orchestrator",
+            "message": "ledger is being started: GET /api/operations/3f9a1c0b77de",
+            "serviceId": "ledger",
         }
     ),
     "POST /api/codes": _answer({"code": "…", "role": "operator"}),
