@@ -83,12 +83,12 @@ class EventLog:
                 found = event.detail["places"]
         return found
 
-    def follow(self, stop: threading.Event) -> Iterator[Event]:
+    def follow(self, stop: threading.Event, every: float = FOLLOW_SECONDS) -> Iterator[Event]:
         """What is recorded from this call on, by any process, until `stop` is set; also when the record turns over."""
-        return self._following(stop, *self._end())
+        return self._following(stop, every, *self._end())
 
-    def _following(self, stop: threading.Event, position: int, inode: int) -> Iterator[Event]:
-        while not stop.wait(FOLLOW_SECONDS):
+    def _following(self, stop: threading.Event, every: float, position: int, inode: int) -> Iterator[Event]:
+        while not stop.wait(every):
             end, present = self._end()
             if present != inode:  # turned over; what was added just before that is in the older file
                 yield from self._between(self._path.with_suffix(".1.jsonl"), position, None)

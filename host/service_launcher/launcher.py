@@ -115,11 +115,8 @@ class Launcher:
         found = [e for e in self._events.read() if service is None or _concerns(e, service)]
         return found[-limit:] if limit else found
 
-    def follow_events(self, stop: threading.Event, name: str | None = None, look: bool = True) -> Iterator[Event]:
-        """What is recorded from now on, by any process; this one records what the engine tells meanwhile.
-
-        Who reads `live` anyway says `look=False`.
-        """
+    def follow_events(self, stop: threading.Event, name: str | None = None) -> Iterator[Event]:
+        """What is recorded from now on, by any process; this one records what the engine tells meanwhile."""
         service = self.graph.resolve(name) if name else None
 
         def record() -> None:
@@ -127,9 +124,12 @@ class Launcher:
                 pass
 
         coming = self._events.follow(stop)
-        if look:
-            threading.Thread(target=record, daemon=True, name="event recorder").start()
+        threading.Thread(target=record, daemon=True, name="event recorder").start()
         return (e for e in coming if service is None or _concerns(e, service))
+
+    def recorded_events(self, stop: threading.Event, every: float) -> Iterator[Event]:
+        """What is recorded from this call on, looked for every so many seconds: for who reads `live` besides."""
+        return self._events.follow(stop, every)
 
     def doctor(self) -> Diagnosis:
         """What would hurt this installation now or later, each with a fix; a silent engine is a finding."""

@@ -35,7 +35,9 @@ RECENT = 200  # recorded events in a snapshot
 ALIVE_SECONDS = 2.0  # a client that hears nothing for longer knows that the connection is gone
 LINGER_SECONDS = 20.0  # how long the watcher goes on without anybody; older dashboards ask every 15 s
 FIRST_SECONDS = 6.0  # for the first reading; a silent engine is known within 3 s
-USAGE_SECONDS = 5.0
+USAGE_SECONDS = 10.0
+HEAR_SECONDS = 0.25  # between two looks at the record
+REST_SECONDS = 5.0  # between two looks whether anybody still asks
 
 
 @dataclass(frozen=True)
@@ -199,15 +201,14 @@ class Feed:
             watch = self._watch = _Watch()
             threading.Thread(target=self._look, args=(watch.stop,), daemon=True, name="web watcher").start()
             threading.Thread(target=self._hear, args=(watch.stop,), daemon=True, name="web events").start()
-            self._loop.call_later(LINGER_SECONDS, self._rest)
+            self._loop.call_later(REST_SECONDS, self._rest)
 
     def _rest(self) -> None:
         """Stop looking when nobody has asked for a while."""
         if self._closed or self._loop is None:
             return
-        left = self._wanted_until - time.monotonic()
-        if self._subscribers or left > 0:
-            self._loop.call_later(max(left, 1.0) if not self._subscribers else LINGER_SECONDS, self._rest)
+        if self._subscribers or time.monotonic() < self._wanted_until:
+            self._loop.call_later(REST_SECONDS, self._rest)
         else:
             self._end_watch()
             self._forget()
@@ -270,7 +271,7 @@ class Feed:
 
     def _hear(self, stop: threading.Event) -> None:
         launcher, _ = self._installation.readable()
-        coming = launcher.follow_events(stop, look=False)
+        coming = launcher.recorded_events(stop, HEAR_SECONDS)
         self._call(self._remember, stop, [_event(e) for e in launcher.events(limit=RECENT)])
         for event in coming:
             self._call(self._note, stop, _event(event))

@@ -44,7 +44,7 @@ function screen(told) {
     told.exit_code !== null && h("p", {}, `${t("exit_code")}: ${told.exit_code}${told.oom_killed ? `, ${t("oom")}` : ""}; ${t("restarts", { count: told.restart_count })}`),
     h("h3", {}, t("next")), h("p", {}, remedy(told.next_command)),
     starts && h("p", {}, h("button", { type: "button", class: "primary", onclick: () => act(told.state === "stopped" || told.state === "skipped" ? "start" : "restart", service) }, t(told.state === "stopped" || told.state === "skipped" ? "start" : "restart"))),
-    told.problems.length > 0 && [h("h3", {}, t("also")), h("ul", {}, told.problems.map((p) => h("li", {}, said(p.summary), p.fix && [" ", remedy(p.fix)])))],
+    told.problems.length > 0 && [h("h3", {}, t("also")), h("ul", {}, told.problems.map((p) => h("li", {}, said(p.summary), p.fix && [` ${t("fix")}: `, remedy(p.fix)])))],
     h("h3", {}, t("evidence")), h("ul", {}, told.status.evidence.map((e) => h("li", { class: `verdict ${e.verdict}` }, `${t(LAYERS[e.layer])}: ${t(e.verdict)}, `, said(e.detail)))),
     told.probes.length > 0 && [h("h3", {}, t("probes")), h("ol", { class: "probes" }, told.probes.map((p) => h("li", {}, `${p.ended_at ? moment(p.ended_at) : ""} ${t("exit_code")} ${p.exit_code} `, said(p.output, "pre"))))],
     told.log_lines.length > 0 && [h("h3", {}, t("last_lines")), said(told.log_lines.join("\n"), "pre", { class: "lines", tabindex: "0", "aria-label": t("last_lines") })],

@@ -1,6 +1,6 @@
 // What the page knows, and who wants to hear when that changes. Nothing here touches the document.
 
-const HISTORY = 60; // samples of use per service: five minutes
+const HISTORY = 60; // samples of use per service: ten minutes
 const EVENTS = 500;
 
 export const state = {
