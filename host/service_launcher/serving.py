@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +74,8 @@ def open_(session: Any, port: int | None, view: bool, no_browser: bool) -> int:
     code = _code(address, read(file), file)
     click.echo(f"{address}/#code={code}")
     if not no_browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform == "darwin"):
+        import webbrowser  # it brings half of the standard library
+
         webbrowser.open(f"{address}/#code={code}")
     return 0
 
