@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from enum import StrEnum
 from typing import Any
 
@@ -85,6 +86,7 @@ class Gate:
                 answer = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     answer[name] = value
+                answer["Date"] = formatdate(usegmt=True)
                 answer.setdefault("Cache-Control", "no-store")
                 if reader:
                     answer["Access-Control-Allow-Origin"] = reader

@@ -95,12 +95,22 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, api: Api) -> None:
         super().__init__(config)
         self._api = api
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told: asyncio.Event | None = None
+
+    async def main_loop(self) -> None:
+        """Sleep until told to end: uvicorn's own loop wakes ten times a second, all that an idle server would do."""
+        self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()
+        if not self.should_exit:
+            await self._told.wait()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal to end."""
         self._api.feed.close()
         self._api.logs.close()
         super().handle_exit(sig, frame)
+        if self._loop is not None and self._told is not None:
+            self._loop.call_soon_threadsafe(self._told.set)
 
 
 def listen(hosts: Iterable[str], port: int) -> list[socket.socket]:
@@ -174,7 +184,7 @@ def run(installation: Installation, tokens: Tokens, reached: Addresses, sockets:
         log_config=None,
         access_log=False,
         server_header=False,
-        date_header=True,
+        date_header=False,  # the gate's: uvicorn's is kept up to date by its loop
         proxy_headers=False,
         h11_max_incomplete_event_size=HEADER_BYTES,
         timeout_keep_alive=5,
