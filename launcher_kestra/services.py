@@ -102,6 +102,7 @@ KESTRA = ToolsService(
     link_port=8080,
     folders=("KESTRA_STORAGE_DIR", "KESTRA_WORKDIR_DIR"),
     networks=("KESTRA_DOCKER_NETWORK",),
+    caches=("/app/cds",),
     status_script="tools/kestra/scripts/status.sh",
     start_seconds=300,
     grace_seconds=360,

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import PrivateEngine
+from tests import network
+from tests.engines import SUITE, PrivateEngine
+from tests.faults.table import Campaign, note  # noqa: F401 - a fixture is found where it is imported
 from tests.installations import Installation
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -21,9 +23,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults-table", metavar="FILE", help="write the table of the fault campaign also to a file")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A process whose tests may start Engines leaves the machine's network; the campaign's table is collected."""
+    if os.environ.get("LAUNCHER_TEST_NETWORK") == "own":
+        network.leave()
+    config.pluginmanager.register(Campaign(config.getoption("--faults-table")))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What stands in a folder of real parts is marked so, whatever its author remembered."""
+    """What stands in a folder of real parts is marked so, whatever its author remembered.
+
+    The tests of a file run in one process and in their order, for some build on the one before; rows of the campaign
+    are each on their own.
+    """
     for item in items:
+        if "row" not in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
         folder = Path(item.path).relative_to(CHECKOUT / "tests").parts[0]
         if folder in ("integration", "faults", "browser", "web"):
             item.add_marker(pytest.mark.docker)
@@ -34,7 +49,7 @@ def engine() -> Iterator[PrivateEngine]:
     """A Docker Engine of the tests' own, with the local images in it; nothing on it belongs to anybody else."""
     if os.environ.get("LAUNCHER_TEST_NETWORK") != "own":
         pytest.fail("tests with an Engine run in a network namespace of their own: use scripts/test")
-    with PrivateEngine.started(os.environ.get("LAUNCHER_TEST_ENGINE", "suite"), images=True) as engine:
+    with PrivateEngine.started(SUITE, images=True) as engine:
         yield engine
 
 

@@ -18,6 +18,9 @@ CACHE = Path(
 )
 READY_SECONDS = 60
 
+#: What this process calls its Engines: two that run side by side never share one.
+SUITE = "-".join(filter(None, [os.environ.get("LAUNCHER_TEST_ENGINE", "suite"), os.environ.get("PYTEST_XDIST_WORKER")]))
+
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str, every: float = 0.05) -> object:
     """Poll a condition that has no event until it is true, and return its value; fails the test at the deadline."""

@@ -6,18 +6,24 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from service_launcher.errors import Interrupted, LauncherError
+
+if TYPE_CHECKING:
+    from service_launcher.cli import Session
 
 
 def main() -> None:
     """Run the CLI; never shows a traceback without --debug."""
     signal.signal(signal.SIGTERM, _terminate)
     debug = "--debug" in sys.argv
+    session = None
     try:
-        from service_launcher.cli import launcher
+        from service_launcher.cli import Session, launcher
 
-        code = launcher(standalone_mode=False)
+        session = Session()
+        code = launcher(standalone_mode=False, obj=session)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except BrokenPipeError:
@@ -26,17 +32,32 @@ def main() -> None:
         sys.exit(0)
     except LauncherError as error:
         if debug:
-            raise
+            _show_traceback(session)
         _say(error.summary, error.fix)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _say("interrupted", "launcher status")
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
-        sys.exit(_unexpected(error, debug))
+        if debug:
+            _show_traceback(session)
+        sys.exit(_unexpected(error))
 
 
-def _unexpected(error: Exception, debug: bool) -> int:
+def _show_traceback(session: Session | None) -> None:
+    """The traceback without this installation's secrets; nothing where they cannot be known."""
+    import traceback
+
+    text = traceback.format_exc()
+    try:
+        redact = session.redactor() if session else None
+    except LauncherError:
+        redact = None  # the file with the secrets is what cannot be read: the error itself says where
+    if redact:
+        print(redact(text), file=sys.stderr)  # noqa: T201
+
+
+def _unexpected(error: Exception) -> int:
     from click import Abort, ClickException
 
     if isinstance(error, ClickException):
@@ -45,8 +66,6 @@ def _unexpected(error: Exception, debug: bool) -> int:
     if isinstance(error, Abort):
         _say("interrupted", "launcher status")
         return 130
-    if debug:
-        raise error
     # The text of an unforeseen exception may hold anything, secrets included.
     _say(
         f"this should not have happened ({type(error).__name__})",
@@ -62,7 +81,7 @@ def _say(summary: str, fix: str) -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(number, "ended by a signal; what was begun is left as it is")
+    raise Interrupted(number, "ended by a signal")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,28 +15,32 @@ import click
 from service_launcher.checks import doctor, health
 from service_launcher.errors import LauncherError
 from service_launcher.models import now
+from service_launcher.plugin_commands import plugins
+from service_launcher.printing import print_json, print_problems, print_table
 from service_launcher.serving import open_, serve
 from service_launcher.stacks import stacks
 from service_launcher.wording import event_line, explanation_lines, log_line, status_lines
 
 if TYPE_CHECKING:
     from service_launcher.launcher import Launcher
-    from service_launcher.models import Action, Diagnosis, Event, OperationReport, Problem
+    from service_launcher.models import Action, Diagnosis, Event, OperationReport
     from service_launcher.observation import Reading
+    from service_launcher.plugins import HookCall
+    from service_launcher.redaction import Redactor
 
 
 class Session:
     """What the options before the command said; the launcher is built when a command first needs it."""
 
-    def __init__(self, root: str | None) -> None:
-        self.root = root
+    root: str | None = None
+    on_call: Callable[[HookCall], None] | None = None
 
     @cached_property
     def launcher(self) -> Launcher:
         """The launcher of this installation."""
         from service_launcher import wiring
 
-        return wiring.build(self.root)
+        return wiring.build(self.root, on_call=self.on_call)
 
     def launcher_of(self, actor: str) -> Launcher:
         """A launcher with what the files hold now, whose records name this actor."""
@@ -52,6 +54,24 @@ class Session:
 
         return wiring.diagnose(self.root)
 
+    @cached_property
+    def plugin_commands(self) -> Mapping[str, click.Command]:
+        """The plugins' commands by name; who fails to tell them is named on standard error."""
+        try:
+            plugins = self.launcher.plugins
+        except LauncherError:
+            return {}  # --help has to work without an installation
+        known = len(plugins.problems)
+        found = {name: command for name, (_, command) in plugins.commands().items()}
+        print_problems(plugins.problems[known:])
+        return found
+
+    def redactor(self) -> Redactor:
+        """What takes the secrets out of text, without a launcher."""
+        from service_launcher import wiring
+
+        return wiring.redactor(self.root)
+
 
 class Commands(click.Group):
     """The host's commands, and those of the plugins, which can take none of the host's names."""
@@ -64,12 +84,10 @@ class Commands(click.Group):
         """The host's command, else a plugin's."""
         return super().get_command(ctx, name) or self._of_plugins(ctx).get(name)
 
-    def _of_plugins(self, ctx: click.Context) -> dict[str, click.Command]:
-        session = ctx.obj or Session(ctx.params.get("root"))
-        try:
-            return {name: command for name, (_, command) in session.launcher.plugins.commands().items()}
-        except LauncherError:
-            return {}  # --help has to work without an installation
+    def _of_plugins(self, ctx: click.Context) -> Mapping[str, click.Command]:
+        session = ctx.ensure_object(Session)
+        session.root = session.root or ctx.params.get("root")
+        return session.plugin_commands
 
 
 class Moment(click.ParamType[datetime]):
@@ -116,7 +134,7 @@ names_argument = click.argument("names", nargs=-1, metavar="[SERVICE]...")
 @click.pass_context
 def launcher(ctx: click.Context, root: str | None, debug: bool) -> None:
     """Start, stop and watch the services of an installation on Docker Compose."""
-    ctx.obj = Session(root)
+    ctx.ensure_object(Session).root = root
 
 
 @launcher.command("list")
@@ -126,13 +144,13 @@ def list_(session: Session, as_json: bool) -> None:
     """Every service with its stack, its owner and what it needs; asks neither Docker nor the services."""
     entries = session.launcher.entries.values()
     if as_json:
-        _print_json({"services": [e.model_dump(mode="json", exclude_none=True) for e in entries]})
+        print_json({"services": [e.model_dump(mode="json", exclude_none=True) for e in entries]})
         return
     rows = [
         (e.stack or "", e.id, e.plugin or "not managed here", ", ".join(e.depends_on), ", ".join(e.aliases))
         for e in entries
     ]
-    _print_table(["STACK", "SERVICE", "PLUGIN", "NEEDS", "ALIASES"], rows)
+    print_table(["STACK", "SERVICE", "PLUGIN", "NEEDS", "ALIASES"], rows)
 
 
 @launcher.command()
@@ -152,7 +170,7 @@ def status(session: Session, names: tuple[str, ...], phases: tuple[str, ...], wa
                 _print_reading(reading)
     reading = session.launcher.status(names, phases)
     if as_json:
-        _print_json(_as_json(reading))
+        print_json(_as_json(reading))
     else:
         _print_reading(reading)
     return reading.engine_error.exit_code if reading.engine_error else 0
@@ -166,7 +184,7 @@ def explain(session: Session, name: str, as_json: bool) -> None:
     """Why a service is not ready: the cause, what shows it, and the next command."""
     told = session.launcher.explain(name)
     if as_json:
-        _print_json(told.model_dump(mode="json"))
+        print_json(told.model_dump(mode="json"))
         return
     for line in explanation_lines(told):
         click.echo(line)
@@ -231,9 +249,9 @@ def plan(session: Session, action: Action, names: tuple[str, ...], phases: tuple
     """What an operation would do now, and why; changes nothing."""
     made = session.launcher.plan(action, names, phases)
     if as_json:
-        _print_json(made.model_dump(mode="json"))
+        print_json(made.model_dump(mode="json"))
         return
-    _print_table(["DO", "SERVICE", "BECAUSE"], [(step.do, step.service, step.reason) for step in made.steps])
+    print_table(["DO", "SERVICE", "BECAUSE"], [(step.do, step.service, step.reason) for step in made.steps])
 
 
 @launcher.command()
@@ -309,11 +327,12 @@ def config(session: Session, name: str | None, source: bool, as_json: bool) -> N
             raise click.UsageError(f"{name} is read by no plugin")
         click.echo(chosen[0].source if source else chosen[0].value or "")
     elif as_json:
-        _print_json({"variables": [vars(setting) for setting in settings]})
+        print_json({"variables": [vars(setting) for setting in settings]})
     else:
-        _print_table(
+        print_table(
             ["VARIABLE", "VALUE", "FROM", "MEANING"], [(s.name, s.value or "", s.source, s.meaning) for s in settings]
         )
+        print_problems(session.launcher.plugins.problems)
 
 
 @launcher.group()
@@ -328,9 +347,9 @@ def check(session: Session, as_json: bool) -> int:
     """Compare the file with the plugins and the tree; exit code 1 when they differ."""
     found = session.launcher.manifest_drift()
     if as_json:
-        _print_json({"problems": [p.model_dump(mode="json") for p in found]})
+        print_json({"problems": [p.model_dump(mode="json") for p in found]})
     else:
-        _print_problems(found)
+        print_problems(found)
         if not found:
             click.echo("the manifest agrees with the plugins")
     return 1 if found else 0
@@ -349,31 +368,7 @@ def schema() -> None:
     """Print the JSON Schema of the file."""
     from service_launcher.launcher import Launcher
 
-    _print_json(Launcher.manifest_schema())
-
-
-@launcher.group()
-def plugins() -> None:
-    """The installed plugins."""
-
-
-@plugins.command("list")
-@json_option
-@click.pass_obj
-def plugins_list(session: Session, as_json: bool) -> None:
-    """Every plugin with its state and, if it does not work, the reason."""
-    found = session.launcher.plugins.found.values()
-    if as_json:
-        _print_json(
-            {
-                "plugins": [vars(p) for p in found],
-                "problems": [p.model_dump(mode="json") for p in session.launcher.plugins.problems],
-            }
-        )
-        return
-    rows = [(p.name, p.state, f"{p.distribution} {p.version}", ", ".join(p.services), p.reason) for p in found]
-    _print_table(["PLUGIN", "STATE", "DISTRIBUTION", "SERVICES", "REASON"], rows)
-    _print_problems(session.launcher.plugins.problems)
+    print_json(Launcher.manifest_schema())
 
 
 launcher.add_command(stacks)
@@ -381,6 +376,7 @@ launcher.add_command(doctor)
 launcher.add_command(health)
 launcher.add_command(serve)
 launcher.add_command(open_)
+launcher.add_command(plugins)
 
 
 def _operate(session: Session, action: Action, names: Sequence[str], phases: Sequence[str], as_json: bool) -> int:
@@ -394,7 +390,7 @@ def _operate(session: Session, action: Action, names: Sequence[str], phases: Seq
     with shown(quiet=as_json) as listener:
         report = operate(names, phases, listener)
     if as_json:
-        _print_json(report.model_dump(mode="json"))
+        print_json(report.model_dump(mode="json"))
     else:
         print_report(report, session.launcher)
     return report.exit_code
@@ -417,7 +413,7 @@ def print_report(report: OperationReport, launcher: Launcher) -> None:
             click.echo(f"  ↳ try: launcher status {outcome.service}; launcher logs {outcome.service}", err=True)
         for link in outcome.status.links if outcome.status else ():
             click.echo(f"  ↳ {link.title}: {link.url}")
-    _print_problems(report.problems)
+    print_problems(report.problems)
 
 
 def _as_json(reading: Reading) -> dict[str, Any]:
@@ -432,7 +428,7 @@ def _as_json(reading: Reading) -> dict[str, Any]:
 def _print_reading(reading: Reading) -> None:
     for line in status_lines(reading.statuses):
         click.echo(line)
-    _print_problems(reading.problems)
+    print_problems(reading.problems)
     if error := reading.engine_error:
         click.echo(f"Error: {error.summary}\nTry:   {error.fix}", err=True)
 
@@ -445,28 +441,3 @@ def _changed(readings: Iterable[Reading]) -> Iterator[Reading]:
         if seen != shown:
             shown = seen
             yield reading
-
-
-def _print_problems(problems: Sequence[Problem]) -> None:
-    marks = {"info": "•", "warn": "⚠️ ", "error": "❌"}
-    for p in dict.fromkeys(problems):
-        click.echo(f"{marks[p.severity]} {p.summary}" + (f"\n  ↳ try: {p.fix}" if p.fix else ""), err=True)
-
-
-def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*heads, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    # Piped output is for programs: it must not be folded at 80 columns.
-    Console(width=None if sys.stdout.isatty() else 1000, markup=False, highlight=False).print(table)
-
-
-def _print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
-
-
-def _plain(value: object) -> object:
-    return str(value) if isinstance(value, Path) else list(value)  # type: ignore[call-overload]

@@ -76,6 +76,13 @@ class ComposeProject:
         rendered: dict[str, Any] = json.loads(self._read("config", "--format", "json"))
         return rendered
 
+    def written(self) -> dict[str, Any]:
+        """The project as its author wrote it, no variable filled in. Raises ConfigurationError."""
+        import json
+
+        rendered: dict[str, Any] = json.loads(self._read("config", "--no-interpolate", "--format", "json"))
+        return rendered
+
     def up(self, services: Sequence[str], *, seconds: float, report: Report) -> None:
         """Create and start services after what they need in compose. Raises ComposeFailed."""
         self._up(services, seconds=seconds, report=report, start=True)

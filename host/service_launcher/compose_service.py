@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from service_launcher import container_findings, places
+from service_launcher import container_findings, places, policy
 from service_launcher.container_findings import Made
 from service_launcher.engine import Container, Detail, EngineView
 from service_launcher.errors import ConfigurationError, LauncherError
@@ -46,8 +46,9 @@ class ComposeService(Record):
 
     `file` is relative to the root; where the root has no such file, the copy in the package `package` serves.
     `variables` are all that the file reads. `published` maps a container port to the variable that holds its host
-    port; `folders` and `networks` name the variables of folders to be writable and of networks to exist.
-    `tier` is `database` for one. `grace_seconds` is the file's stop_grace_period.
+    port; `folders` and `networks` name the variables of folders to be writable and of networks to exist. `caches` are
+    container paths whose volumes may vanish without loss. `tier` is `database` for one. `grace_seconds` is the file's
+    stop_grace_period.
     """
 
     id: str
@@ -66,6 +67,7 @@ class ComposeService(Record):
     published: Mapping[int, str] = {}
     folders: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    caches: tuple[str, ...] = ()
     link_port: int | None = None
     status_script: str | None = None
     start_seconds: int = 300
@@ -136,6 +138,7 @@ class ComposeService(Record):
             container_findings.restart(made, host.engine.facts()),
             container_findings.logs(made),
             *container_findings.image(self.id, rendered["image"], image),
+            *container_findings.privileges(self.id, policy.breaches(rendered)),
         ]
 
     def start(self, host: Host) -> None:
@@ -173,11 +176,10 @@ class ComposeService(Record):
     def status(self, host: Host) -> ServiceStatus:
         """Container and health check; an application probe is the plugin's to add with `with_application`."""
         container = self.container(host)
-        if container is None:
-            return self._status(ServiceState.STOPPED, "stopped; it has no container", None, None, ())
-        detail = host.engine.detail(container.id)
+        detail = host.engine.detail(container.id) if container is not None else None
         if detail is None:
-            return self._status(ServiceState.STOPPED, "stopped; its container has just been removed", None, None, ())
+            none = Evidence(layer="container", verdict=Verdict.BAD, detail="there is none")
+            return self._status(ServiceState.STOPPED, "stopped; it has no container", None, None, (none,))
         state, message, evidence = _judge(detail)
         return self._status(state, host.redact(message), container, detail, evidence)
 
@@ -274,7 +276,8 @@ class ComposeService(Record):
         config = self.compose(host).config()
         folders = {str(self._resolve(host, self.value(host, name))) for name in self.folders}
         mounts = config["services"].get(self.service, {}).get("volumes", ())
-        named = [m for m in mounts if m.get("source")]  # the others are made anew with each container anyway
+        # Those without a name are made anew with each container anyway.
+        named = [m for m in mounts if m.get("source") and m["target"] not in self.caches]
         wanted = [m for m in named if m["type"] == "volume" or m["source"] in folders]
         detail = host.engine.detail(container.id) if container is not None else None
         return places.problems(host, self.id, config, wanted, detail.mounts if detail else ())
@@ -429,6 +432,8 @@ def _judge(detail: Detail) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
         return state, words, tuple(evidence)
     last = detail.health_log[-1] if detail.health_log else None
     said = f": {last.output[:200]}" if last and last.output else ""
+    # The engine says so also of a container that lives on, when the kernel took one of its processes.
+    killed = "; a process of it was killed for lack of memory" if detail.oom_killed else ""
 
     def health(verdict: Verdict, words: str) -> Evidence:
         return Evidence(layer="health", verdict=verdict, detail=words, observed_at=(last and last.ended_at) or now())
@@ -436,10 +441,10 @@ def _judge(detail: Detail) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
     match detail.health:
         case None | "none":
             evidence.append(health(Verdict.NOT_APPLICABLE, "no health check"))
-            return ServiceState.READY, "running; it has no health check", tuple(evidence)
+            return ServiceState.READY, f"running; it has no health check{killed}", tuple(evidence)
         case "healthy":
             evidence.append(health(Verdict.OK, f"healthy{said}"))
-            return ServiceState.READY, "running and healthy", tuple(evidence)
+            return ServiceState.READY, f"running and healthy{killed}", tuple(evidence)
         case "starting":
             evidence.append(health(Verdict.PENDING, f"starting{said}"))
             if detail.restart_count >= CRASHES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,3 +114,10 @@ def loopback(engine: EngineFacts) -> str | None:
 
 def _pass(check: str, summary: str) -> Finding:
     return Finding(check=check, verdict="pass", summary=summary)
+
+
+def privileges(service: str, breaches: Iterable[str]) -> Iterator[Finding]:
+    """What a container can do to the machine, as `policy.breaches` tells."""
+    for words in breaches:
+        fix = "leave that out of the compose file, or trust whoever controls the service as root"
+        yield Finding(check="policy", verdict="warn", summary=f"{service} {words}", fix=fix)

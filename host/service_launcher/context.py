@@ -171,7 +171,7 @@ class ComposeServices:
             return True
         starts = [found.started_at for name in needed if (found := self._detail(name)) is not None]
         began = detail.started_at
-        return detail.health == "starting" and began is not None and any(began < start for start in starts if start)
+        return began is not None and any(began < start for start in starts if start)
 
     def _detail(self, service: str) -> Detail | None:
         container = self.context.engine.compose_service(self.project.name, service)

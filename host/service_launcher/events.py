@@ -18,7 +18,7 @@ Listener = Callable[[Event], None]
 #: The record is turned over once at this size, so it never takes more than twice as much.
 MAX_BYTES = 5_000_000
 
-TAIL_BYTES = 500_000  # how far back the last state of a service is looked for
+TAIL_BYTES = 500_000  # how far back the last state of a service, and the end of an operation, are looked for
 FOLLOW_SECONDS = 0.05  # how often a follower looks whether the record has grown
 
 _STATES = frozenset(state.value for state in ServiceState)
@@ -68,11 +68,20 @@ class EventLog:
 
     def last_states(self) -> dict[str, LastKnown]:
         """The state of each service when it was last recorded, as far as the end of the record reaches."""
-        end, _ = self._end()
         found = {}
-        for event in self._between(self._path, max(0, end - TAIL_BYTES), end):
+        for event in self._latest():
             if event.what == "state.changed" and event.service and event.detail.get("state") in _STATES:
                 found[event.service] = LastKnown(state=ServiceState(event.detail["state"]), at=event.time)
+        return found
+
+    def unfinished(self) -> dict[str, Event]:
+        """The operations that have begun and, by the end of the record, not ended: id to first event."""
+        found: dict[str, Event] = {}
+        for event in self._latest():
+            if event.what == "operation.started" and event.operation:
+                found[event.operation] = event
+            elif event.what == "operation.finished" and event.operation:
+                found.pop(event.operation, None)
         return found
 
     def last_places(self, service: str) -> dict[str, str]:
@@ -98,6 +107,10 @@ class EventLog:
                 whole = data[: data.rfind(b"\n") + 1]
                 position += len(whole)
                 yield from _events(whole)
+
+    def _latest(self) -> Iterator[Event]:
+        end, _ = self._end()
+        return self._between(self._path, max(0, end - TAIL_BYTES), end)
 
     def _end(self) -> tuple[int, int]:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,8 +24,8 @@ SHOWN_PROBES = 5
 CAUSES = (
     Cause(
         id="port-taken",
-        pattern=r"(?s)(?:programming external connectivity|failed to bind|Bind for).{0,200}?"
-        r"[:\[]\S*?:(?P<port>\d+)\b.{0,80}?(?:address already in use|port is already allocated)",
+        pattern=r"(?s)(?:programming external connectivity|failed to bind|Bind for).{0,300}?"
+        r":(?P<port>\d+)(?: failed)?: (?:bind: )?(?:address already in use|port is already allocated)",
         sentence="port {port} was taken while {service} was being started",
         fix="free the port or choose another one in .env, then: launcher start {service}",
     ),
@@ -97,6 +97,25 @@ CAUSES = (
         sentence="a host name that it needs is unknown on its networks: {0}",
         fix="launcher status; start what it needs, then: launcher start {service}",
     ),
+    Cause(
+        id="clocks-differ",
+        pattern=r"the engine's clock is \d+ s ahead of the launcher's",
+        sentence="{0}: nothing can be said to be fresh",
+        fix="timedatectl here and on the Engine's machine; set both clocks by the network",
+    ),
+    Cause(
+        id="evidence-old",
+        pattern=r"its (?P<layer>\w+) evidence is (?P<age>\d+) s old",
+        sentence="its {layer} check has not run for {age} s, or this machine's clock is ahead of the engine's",
+        fix="timedatectl here and on the Engine's machine; launcher doctor; launcher restart {service}",
+    ),
+    Cause(
+        id="plugin-broken",
+        pattern=r"(?:its )?plugin (?P<plugin>\S+) (?:is (?:not installed|failed|incompatible|disabled)|failed in|"
+        r"did not return from|answered nonsense|gave no status)[^\n]*",
+        sentence="{0}",
+        fix="launcher plugins list; mend or disable {plugin} (config/plugins.toml)",
+    ),
 )
 
 
@@ -134,9 +153,10 @@ class Explainer:
             lines = self._log_lines(service, container, detail.started_at)
             told = told.model_copy(update=_facts(detail, lines, self.observer.redact))
         problems = self._preflight(service, view) if status.state is not ServiceState.STARTING else ()
-        return told.model_copy(
-            update={"problems": problems, **self._cause(service, status, detail, lines, problems, failure)}
-        )
+        cause = self._cause(service, status, detail, lines, problems, failure)
+        # The owner may have failed while it was asked about causes.
+        more = tuple(p for p in self.observer.plugins.problems if p.service == service)
+        return told.model_copy(update={"problems": tuple(dict.fromkeys((*problems, *more))), **cause})
 
     def _cause(
         self,
@@ -172,10 +192,9 @@ class Explainer:
             *(e.detail for e in status.evidence),
             *lines,
         ]
-        for cause in (*self.observer.plugins.causes(self.observer.graph.entries[service]), *CAUSES):
-            if match := re.search(cause.pattern, "\n".join(said)):
-                return self._known(service, cause, match)
-        return {}
+        causes = (*self.observer.plugins.causes(self.observer.graph.entries[service]), *CAUSES)
+        recognised = recognise("\n".join(said), causes)
+        return self._known(service, *recognised) if recognised else {}
 
     def _known(self, service: str, cause: Cause, match: re.Match[str]) -> dict[str, object]:
         names = {name: value for name, value in match.groupdict().items() if value}
@@ -233,6 +252,11 @@ class Explainer:
                 Problem(severity="error", summary=self.observer.redact(error.summary), fix=error.fix, service=service),
             )
         return tuple(p for p in found if p.severity != "info")
+
+
+def recognise(said: str, causes: Iterable[Cause]) -> tuple[Cause, re.Match[str]] | None:
+    """The first of the causes whose pattern is found in what was said, and the place."""
+    return next(((cause, match) for cause in causes if (match := re.search(cause.pattern, said))), None)
 
 
 def _facts(detail: Detail, lines: Sequence[str], redact: Callable[[str], str]) -> dict[str, object]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from service_launcher import envfile, freeze, lock, manifest
+from service_launcher import envfile, freeze, lock, manifest, policy
 from service_launcher.compose import ComposeProject
 from service_launcher.context import CallContext, Listener
 from service_launcher.engine import Engine, EngineView
@@ -33,6 +33,7 @@ from service_launcher.models import (
     Progress,
     ServiceState,
     Usage,
+    now,
 )
 from service_launcher.observation import Observer, Reading
 from service_launcher.operation import Operation, Order
@@ -208,6 +209,63 @@ class Launcher:
         found = manifest.drift(self.settings.manifest, self.plugins.entries.values(), self.settings.root)
         return [*found, *self._compose_drift()]
 
+    def plugin_problems(self, name: str) -> list[Problem]:
+        """What is wrong with a plugin, each with what mends it: its state, its entries, its copies, its policy."""
+        plugin = self.plugins.found[name]
+        found = []
+        if plugin.state in ("failed", "incompatible"):
+            fix = f"mend it, or: launcher plugins disable {name}"
+            words = f"{name} is {plugin.state}: {plugin.reason}"
+            found.append(Problem(severity="error", summary=words, fix=fix, raised_by=name))
+        if plugin.state == "active" and not plugin.host_range:
+            words = f"{name} says nothing about the versions of service-launcher that it fits"
+            fix = "service-launcher>=0.1,<1 in the dependencies of its pyproject.toml"
+            found.append(Problem(severity="warn", summary=words, fix=fix, raised_by=name))
+        if len(copies := self.plugins.copies(name)) > 1:
+            words = (
+                f"{plugin.distribution} is installed {len(copies)} times, and the first is used: {', '.join(copies)}"
+            )
+            fix = f"pip uninstall {plugin.distribution}, until one is left"
+            found.append(Problem(severity="warn", summary=words, fix=fix, raised_by=name))
+        found += [p for p in self.plugins.problems if p.raised_by == name or p.service in plugin.services]
+        return found + self.plugin_policy(name)
+
+    def plugin_policy(self, name: str) -> list[Problem]:
+        """How the compose files of a plugin's services reach for the machine, and where one cannot be read or found.
+
+        The files are read as their authors wrote them: no value of this installation decides. Needs no Engine.
+        """
+        found = []
+        for service in self.plugins.found[name].services:
+            reference = self.entries[service].compose
+            if reference is None:
+                continue
+            file = self.plugins.compose_file(name, self.settings.root / reference.file)
+            if file is None:
+                words = (
+                    f"{service}: the compose file {reference.file} is neither in the root nor in the package of {name}"
+                )
+                found.append(
+                    Problem(severity="error", summary=words, fix="see force-include in docs/plugins/how-to.md")
+                )
+                continue
+            project = ComposeProject(reference.project, (file,), file.parent, {}, self.redact)
+            try:
+                written = project.written()["services"].get(reference.service)
+            except LauncherError as error:
+                found.append(Problem(severity="error", summary=f"{service}: {error.summary}", fix=error.fix))
+                continue
+            if written is None:
+                words = f"{service}: {file.name} has no service {reference.service}"
+                found.append(Problem(severity="error", summary=words, fix=f"edit {file}"))
+                continue
+            fix = f"trust {name} as root, or launcher plugins disable {name}"
+            found += [
+                Problem(severity="warn", summary=f"{service} {words} ({file.name})", fix=fix, service=service)
+                for words in policy.breaches(written)
+            ]
+        return found
+
     @staticmethod
     def manifest_schema() -> dict[str, object]:
         """The JSON Schema of the manifest's file."""
@@ -258,7 +316,8 @@ class Launcher:
         Interrupted.
         """
         wanted = self._wanted(names, phases)
-        with self._operation("start", self.graph.with_needs(wanted), names, listener, order) as operation:
+        touched = self.graph.with_dependants(self.graph.with_needs(wanted))
+        with self._operation("start", touched, names, listener, order) as operation:
             operation.start(wanted, by_phase=not names)
         return operation.report()
 
@@ -395,8 +454,21 @@ class Launcher:
         with self._locks(locked, f"{action} {' '.join(services)}", order.actor) as locks:
             EngineView(self._engine).containers()
             operation = self._new_operation(action, listener, locks, order)
+            operation.problems += self._close_the_cut_off(locked)
             with operation.recorded(services):
                 yield operation
+
+    def _close_the_cut_off(self, held: Collection[str]) -> Iterator[Problem]:
+        """Write the second record of operations whose launcher was killed: with their locks held, none can be alive."""
+        for event in self._events.unfinished().values():
+            services = [s for s in event.detail.get("services", ()) if s in self.entries]
+            if services and {self._lock_name(s) for s in services if self.entries[s].plugin} <= set(held):
+                words = f"an earlier {event.detail.get('action')} by {event.actor} was cut off: its launcher was killed"
+                detail = {"outcome": "failed", "message": words, "services": services}
+                self._events.record(
+                    event.model_copy(update={"time": now(), "what": "operation.finished", "detail": detail})
+                )
+                yield Problem(severity="warn", summary=words, fix="launcher events")
 
     @contextlib.contextmanager
     def _locks(self, names: Iterable[str], purpose: str, actor: str = "") -> Iterator[dict[str, Path]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -77,12 +78,10 @@ class Operation:
         try:
             yield
             outcome = "succeeded" if self.exit_code == 0 else "failed"
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted) as error:
             outcome = "cancelled"
-            raise Interrupted(2, "interrupted; what was begun is left as it is") from None
-        except Interrupted:
-            outcome = "cancelled"
-            raise
+            number = error.exit_code - 128 if isinstance(error, Interrupted) else signal.SIGINT
+            raise Interrupted(number, f"interrupted; left as it is: {self._states(services)}") from None
         finally:
             ended = {service: f"{o.result}: {o.message}" for service, o in self.outcomes.items()}
             seconds = round(time.monotonic() - self._began, 2)
@@ -92,9 +91,11 @@ class Operation:
     def start(self, wanted: Sequence[str], by_phase: bool) -> None:
         """Bring services and what they need to ready, and note each outcome."""
         plan, statuses = self.plan_start(wanted, by_phase)
-        pending = []
+        pending, first = [], []
         for step in plan.steps:
-            if step.do == "keep":
+            if step.do == "stop":
+                first.append(step.service)
+            elif step.do == "keep":
                 self._finish(step.service, "already_ready", step.reason, statuses[step.service])
             elif step.do == "skip":
                 self._finish(step.service, "skipped", step.reason)
@@ -104,6 +105,12 @@ class Operation:
                 pending.append(step.service)
         blocked = self.preflight(pending)
         pending = [service for service in pending if service not in blocked]
+        for service in first:
+            # Where what it needs is not started after all, it may stay up.
+            if not blocked.isdisjoint(self.observer.graph.with_needs([service])):
+                continue
+            if not self._stop_one(service):
+                pending.remove(service)
         if pending:
             self._bring_up(pending)
 
@@ -153,13 +160,14 @@ class Operation:
     def plan_start(self, wanted: Sequence[str], by_phase: bool) -> tuple[Plan, dict[str, ServiceStatus]]:
         """The steps of a start, and the statuses that they rest on."""
         graph, plugins, view = self.observer.graph, self.observer.plugins, EngineView(self.engine)
-        owned = [s for s in graph.with_needs(wanted) if s in plugins.owners]
+        owned = [s for s in graph.with_dependants(graph.with_needs(wanted)) if s in plugins.owners]
         asked = [s for s in owned if by_phase and s in wanted]
         auto_start = {service: self._auto_start(service) for service in asked}
         statuses = {status.id: status for status in self.observer.statuses(owned, view)}
-        ready = [s for s in owned if statuses[s].state is ServiceState.READY]
+        needed = graph.with_needs(wanted)
+        ready = [s for s in owned if s in needed and statuses[s].state is ServiceState.READY]
         states = {service: status.state for service, status in statuses.items()}
-        without = [graph.entries[s] for s in graph.with_needs(wanted) if s not in owned and graph.entries[s].plugin]
+        without = [graph.entries[s] for s in needed if s not in owned and graph.entries[s].plugin]
         broken = {entry.id: self.observer.why_without_owner(entry) for entry in without}
         plan = planner.plan_start(graph, wanted, states, auto_start, self._drift(ready, view), owned, broken)
         return plan, statuses
@@ -197,6 +205,12 @@ class Operation:
         if results & {"refused", "not_tried"}:
             return 1 if self.changed else 3
         return 0
+
+    def _states(self, services: Collection[str]) -> str:
+        """The services and their states now, for whoever has just interrupted what was happening to them."""
+        managed = [s for s in services if s in self.observer.plugins.owners]
+        found = self.observer.statuses(managed, EngineView(self.engine))
+        return ", ".join(f"{status.id} is {status.state}" for status in found) or "nothing was begun"
 
     def report(self) -> OperationReport:
         """How it all ended."""

@@ -42,7 +42,14 @@ def problems(
             )
         elif mount["type"] == "volume":
             volumes = host.engine.volumes() if volumes is None else volumes
-            if _empty(volumes.get(source)) and (other := _look_alike(source, volumes)):
+            if old is not None and source not in volumes:
+                yield _problem(
+                    service,
+                    allowed,
+                    f"the volume {source}, where the data of {service} was, is gone; a start would begin without data",
+                    "docker volume ls; restore it from a backup",
+                )
+            elif _empty(volumes.get(source)) and (other := _look_alike(source, volumes)):
                 yield _problem(
                     service,
                     allowed,

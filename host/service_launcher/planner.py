@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from service_launcher.errors import DependencyCycle, UnknownPhase, UnknownService
 from service_launcher.models import AutoStart, ManifestEntry, Plan, ServiceState, Step
+
+#: There is nothing that a start could take away from others.
+AT_REST = (ServiceState.STOPPED, ServiceState.SKIPPED, ServiceState.UNMANAGED)
 
 
 class Graph:
@@ -70,6 +73,10 @@ class Graph:
         """The services and everything above them, in starting order."""
         return self._closure(services, self._dependants)
 
+    def above(self, services: Collection[str]) -> tuple[str, ...]:
+        """What depends on one of the services, over however many others, in starting order."""
+        return self.with_dependants(above for service in services for above in self._dependants[service])
+
     def _closure(self, services: Iterable[str], edges: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
         found, waiting = set(), list(services)
         while waiting:
@@ -93,6 +100,7 @@ def plan_start(
 
     `auto_start` holds the owners' answers where a phase was asked for and is empty for services that were named;
     `drift` the reason why a running service would be made anew; `broken` why a service's plugin cannot be asked.
+    What runs and may be made anew takes the running services above it along: they are stopped first, and started again.
     """
     owned = set(owned)
     skipped = {s for s in wanted if s in auto_start and not auto_start[s].start}
@@ -106,6 +114,21 @@ def plan_start(
             steps.append(Step(service=service, do="keep", reason="ready, nothing has changed"))
         else:
             steps.append(Step(service=service, do="start", reason=drift.get(service, f"it is {states[service]}")))
+    known = states.get
+    anew = {
+        step.service
+        for step in steps
+        if step.do == "start" and known(step.service) not in (*AT_REST, ServiceState.STARTING)
+    }
+    along = [s for s in graph.above(anew) if s in owned and known(s, ServiceState.STOPPED) not in AT_REST]
+    if along:
+        reasons = {
+            s: f"what it needs is started anew ({', '.join(sorted(anew & set(graph.with_needs([s]))))})" for s in along
+        }
+        again = {step.service: step for step in steps if step.service not in along}
+        again |= {s: Step(service=s, do="start", reason=reasons[s]) for s in along}
+        stops = [Step(service=s, do="stop", reason=reasons[s]) for s in reversed(along)]
+        steps = [*stops, *(again[s] for s in graph.order if s in again)]
     planned = {step.service for step in steps}
     steps += [Step(service=s, do="skip", reason=auto_start[s].reason) for s in graph.order if s in skipped - planned]
     return Plan(action="start", steps=tuple(steps))

@@ -7,21 +7,24 @@ public interface is used.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import os
 import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pluggy
 from pydantic import TypeAdapter, ValidationError
 
-from service_launcher import hookspecs
-from service_launcher.errors import ConfigurationError, LauncherError, PluginFailed
+from service_launcher import hookspecs, selection
+from service_launcher.errors import LauncherError, PluginFailed
 from service_launcher.models import (
     Action,
     AutoStart,
@@ -33,6 +36,7 @@ from service_launcher.models import (
     ServiceStatus,
     Variable,
 )
+from service_launcher.redaction import printable
 
 if TYPE_CHECKING:
     import click
@@ -44,7 +48,7 @@ T = TypeVar("T")
 
 #: How long each hook may take, in seconds; start and stop get the entry's own limits on top of these.
 DEADLINES: Mapping[str, float] = {
-    "load": 20.0,
+    "load": 10.0,  # of every command: more is an import that hangs
     "launcher_manifest_entries": 5.0,
     "launcher_variables": 5.0,
     "launcher_auto_start": 2.0,
@@ -58,6 +62,21 @@ DEADLINES: Mapping[str, float] = {
     "launcher_commands": 5.0,
     "launcher_event": 1.0,
 }
+
+#: More than this nobody answers in earnest; it is where reading a generator ends.
+MOST_ANSWERS = 1000
+
+
+@dataclass(frozen=True)
+class HookCall:
+    """One call into foreign code, for `launcher plugins trace`: how long it took, and what came of it."""
+
+    plugin: str
+    hook: str
+    service: str | None
+    seconds: float
+    answer: object = None
+    failure: str = ""
 
 
 @dataclass
@@ -73,14 +92,23 @@ class Plugin:
     reason: str = ""
     hooks: tuple[str, ...] = ()
     services: list[str] = field(default_factory=list)
+    folder: str = ""
 
 
 class Plugins:
     """Every plugin of this installation behind typed methods; a broken one is named and the rest goes on."""
 
     def __init__(
-        self, entry_points: Iterable[importlib.metadata.EntryPoint], allowed: Callable[[str], str | None]
+        self,
+        entry_points: Iterable[importlib.metadata.EntryPoint],
+        allowed: Callable[[str], str | None],
+        on_call: Callable[[HookCall], None] | None = None,
+        loading: Loading | None = None,
+        redact: Callable[[str], str] = printable,
     ) -> None:
+        self.on_call = on_call
+        self._redact = redact
+        self._loading = loading or Loading(None)
         self.found: dict[str, Plugin] = {}
         self.owners: dict[str, str] = {}
         self.entries: dict[str, ManifestEntry] = {}
@@ -91,16 +119,23 @@ class Plugins:
         for entry_point in sorted(entry_points, key=lambda e: (e.name, e.value)):
             self._load(entry_point, allowed(entry_point.name))
         self._adopt_entries()
+        self._loading.done()
 
     @classmethod
-    def discover(cls, root: Path) -> Plugins:
+    def discover(
+        cls,
+        root: Path,
+        on_call: Callable[[HookCall], None] | None = None,
+        state: Path | None = None,
+        redact: Callable[[str], str] = printable,
+    ) -> Plugins:
         """The installed plugins of the group, less those that config/plugins.toml leaves out.
 
-        Raises ConfigurationError for a config/plugins.toml that cannot be read.
+        `on_call` hears of every call into a plugin; `state` is the launcher's own folder, for `Loading`; `redact`
+        takes secrets out of what plugins say. Raises ConfigurationError for a config/plugins.toml that cannot be read.
         """
-        return cls(
-            importlib.metadata.entry_points(group=hookspecs.ENTRY_POINTS), _selection(root / "config/plugins.toml")
-        )
+        points = importlib.metadata.entry_points(group=hookspecs.ENTRY_POINTS)
+        return cls(points, selection.read(root / selection.FILE).refusal, on_call, Loading(state), redact)
 
     # Public: the hooks, typed.
 
@@ -111,7 +146,7 @@ class Plugins:
             try:
                 found[name] = self._ask(name, "launcher_variables", list[Variable])
             except PluginFailed as error:
-                self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
+                self._complain(name, error.summary, error.fix)
         return found
 
     def auto_start(self, entry: ManifestEntry, env: Environment) -> AutoStart:
@@ -125,12 +160,19 @@ class Plugins:
         problems: list[Problem] = []
         for name in [owner, *(n for n in self._active() if n != owner)]:
             try:
-                answer = self._ask(name, "launcher_preflight", list[Problem], entry=entry, action=action, host=host())
+                answer = self.ask_preflight(name, entry, action, host())
             except PluginFailed as error:
                 severity: Literal["error", "warn"] = "error" if name == owner else "warn"
                 answer = [Problem(severity=severity, summary=error.summary, fix=error.fix)]
             problems += [p.model_copy(update={"raised_by": name, "service": entry.id}) for p in answer or ()]
         return problems
+
+    def ask_preflight(self, name: str, entry: ManifestEntry, action: Action, host: Host) -> list[Problem]:
+        """What one plugin has against an action. Raises PluginFailed, or what the launcher's own parts raised."""
+        found: list[Problem] = self._ask(
+            name, "launcher_preflight", list[Problem], entry=entry, action=action, host=host
+        )
+        return found
 
     def findings(self, entry: ManifestEntry, host: Host) -> list[Finding]:
         """What the owner has found out about its service. Raises PluginFailed; EngineUnavailable passes through."""
@@ -163,10 +205,14 @@ class Plugins:
         if entry.id not in self.owners:
             return []
         try:
-            found: list[Cause] = self._ask_owner(entry, "launcher_causes", list[Cause])
+            return self.ask_causes(entry)
         except PluginFailed as error:
-            self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, service=entry.id))
+            self._complain(self.owners[entry.id], error.summary, error.fix, entry.id)
             return []
+
+    def ask_causes(self, entry: ManifestEntry) -> list[Cause]:
+        """The owner's known causes. Raises PluginFailed."""
+        found: list[Cause] = self._ask_owner(entry, "launcher_causes", list[Cause])
         return found
 
     def commands(self) -> dict[str, tuple[str, click.Command]]:
@@ -181,7 +227,8 @@ class Plugins:
                     if isinstance(command, click.Command) and command.name:
                         found.setdefault(command.name, (name, command))
             except (PluginFailed, TypeError) as error:
-                self._fail(name, str(error))
+                self._fail(name, self._redact(str(error)))
+                self._complain(name, self.found[name].reason)
         return found
 
     def tell(self, event: Event) -> None:
@@ -190,7 +237,24 @@ class Plugins:
             try:
                 self._ask(name, "launcher_event", None, event=event)
             except LauncherError as error:
-                self.problems.append(Problem(severity="warn", summary=error.summary, fix=error.fix, raised_by=name))
+                self._complain(name, error.summary, error.fix)
+
+    def compose_file(self, name: str, own: Path) -> Path | None:
+        """The root's own compose file, else the one of that name in the plugin's package; None where neither is."""
+        if own.is_file():
+            return own
+        from importlib.util import find_spec  # a top-level package is found without being imported
+
+        spec = find_spec(self.found[name].target.partition(":")[0].partition(".")[0])
+        for folder in (spec.submodule_search_locations if spec else None) or ():
+            if (packaged := Path(folder) / own.name).is_file():
+                return packaged
+        return None
+
+    def copies(self, name: str) -> list[str]:
+        """Every folder in which a plugin's distribution is installed; Python takes the first."""
+        found = importlib.metadata.distributions(name=self.found[name].distribution)
+        return list(dict.fromkeys(f"{d.locate_file('')} ({d.version})" for d in found))
 
     def withdraw(self, service: str, reason: str) -> None:
         """Take back an entry that does not fit the others, and say so."""
@@ -217,6 +281,7 @@ class Plugins:
             version=distribution.version if distribution else "unknown",
             target=entry_point.value,
             host_range=_host_requirement(distribution),
+            folder=str(distribution.locate_file("")) if distribution else "",
         )
         if twin := self.found.get(plugin.name):
             twin.state = "failed"
@@ -232,14 +297,16 @@ class Plugins:
             plugin.state, plugin.reason = "incompatible", mismatch
             return
         try:
-            module = guarded(plugin.name, "load", entry_point.load)
+            self._loading.begin(plugin.name)
+            with _pluggy_unchanged(plugin.name):
+                module = self._called(plugin.name, "load", entry_point.load)
             self._manager.register(module, name=plugin.name)
             self._check_pending(module)
         except (PluginFailed, pluggy.PluginValidationError, ValueError) as error:
             # Older pluggy leaves a plugin half registered when a signature is wrong.
             if self._manager.has_plugin(plugin.name):
                 self._manager.unregister(name=plugin.name)
-            plugin.state, plugin.reason = "failed", _why(error)
+            plugin.state, plugin.reason = "failed", self._redact(_why(error))
             return
         plugin.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(module) or ()))
 
@@ -249,7 +316,12 @@ class Plugins:
         for caller in self._manager.get_hookcallers(module) or ():
             optional = any(i.plugin is module and i.optionalhook for i in caller.get_hookimpls())
             if caller.name not in known and not optional:
-                raise PluginFailed(f"unknown hook {caller.name}; known: {', '.join(sorted(known))}", "mend the plugin")
+                own = importlib.metadata.version("service-launcher")
+                raise PluginFailed(
+                    f"unknown hook {caller.name}: mistyped, or not of service-launcher {own}; "
+                    f"known: {', '.join(sorted(known))}",
+                    "mend the plugin",
+                )
 
     def _adopt_entries(self) -> None:
         claims: dict[str, list[tuple[str, ManifestEntry]]] = {}
@@ -279,6 +351,10 @@ class Plugins:
     def _fail(self, name: str, reason: str) -> None:
         self.found[name].state, self.found[name].reason = "failed", reason
 
+    def _complain(self, name: str, summary: str, fix: str = "", service: str | None = None) -> None:
+        fix = fix or f"launcher plugins list; mend {name}"
+        self.problems.append(Problem(severity="warn", summary=summary, fix=fix, raised_by=name, service=service))
+
     # Private: asking.
 
     def _active(self) -> list[str]:
@@ -301,11 +377,18 @@ class Plugins:
             # Consumed here: a generator runs plugin code up to its last item.
             return [_consumed(result) for result in results]
 
-        results = guarded(name, hook, call, extra_seconds)
+        entry = arguments.get("entry")
+        service = entry.id if isinstance(entry, ManifestEntry) else None
+        results = self._called(name, hook, call, extra_seconds, service)
+        if any(isinstance(result, list) and len(result) > MOST_ANSWERS for result in results):
+            raise PluginFailed(
+                f"plugin {name} answered nonsense in {hook}: more than {MOST_ANSWERS} items",
+                f"launcher plugins list; mend {name}",
+            )
         if answer is None:
             return results[0] if results else None
         try:
-            return self._adapter(answer).validate_python(results[0] if results else None)
+            return self._shown(self._adapter(answer).validate_python(results[0] if results else None))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "the answer"
@@ -314,15 +397,51 @@ class Plugins:
                 f"launcher plugins list; mend {name}",
             ) from None
 
+    def _called(
+        self, name: str, hook: str, call: Callable[[], Any], extra_seconds: float = 0.0, service: str | None = None
+    ) -> Any:
+        """`guarded`, and whoever traces is told of it."""
+        if self.on_call is None:
+            return guarded(name, hook, call, extra_seconds, self._redact)
+        began = time.perf_counter()
+        try:
+            answer = guarded(name, hook, call, extra_seconds, self._redact)
+        except LauncherError as error:
+            self.on_call(HookCall(name, hook, service, time.perf_counter() - began, failure=error.summary))
+            raise
+        shown = answer if hook == "load" else answer[0] if answer else None
+        self.on_call(HookCall(name, hook, service, time.perf_counter() - began, shown))
+        return answer
+
+    def _shown(self, answer: Any) -> Any:
+        """An answer that people and programs are shown, without secrets; the other kinds are only worked with."""
+        match answer:
+            case list():
+                return [self._shown(item) for item in answer]
+            case str():
+                return self._redact(answer)
+            case ServiceStatus():
+                seen = tuple(e.model_copy(update={"detail": self._redact(e.detail)}) for e in answer.evidence)
+                return answer.model_copy(update={"message": self._redact(answer.message), "evidence": seen})
+            case Problem() | Finding():
+                words = {"summary": self._redact(answer.summary), "fix": self._redact(answer.fix)}
+                return answer.model_copy(update=words)
+            case AutoStart():
+                words = {"reason": self._redact(answer.reason), "warning": self._redact(answer.warning)}
+                return answer.model_copy(update=words)
+        return answer
+
     def _adapter(self, answer: Any) -> TypeAdapter[Any]:
         return self._answers.setdefault(str(answer), TypeAdapter(answer))
 
 
-def guarded(plugin: str, hook: str, call: Callable[[], T], extra_seconds: float = 0.0) -> T:
+def guarded(
+    plugin: str, hook: str, call: Callable[[], T], extra_seconds: float = 0.0, redact: Callable[[str], str] = printable
+) -> T:
     """Run foreign code on a daemon thread with the hook's deadline.
 
-    Raises PluginFailed for what the plugin does wrong. A LauncherError passes through: it comes from the host's own
-    parts, which the plugin called, and says better what happened.
+    Raises PluginFailed for what the plugin does wrong, in words that `redact` has gone over. A LauncherError passes
+    through: it comes from the host's own parts, which the plugin called, and says better what happened.
     """
     seconds = DEADLINES[hook] + extra_seconds
     results: list[T] = []
@@ -347,7 +466,7 @@ def guarded(plugin: str, hook: str, call: Callable[[], T], extra_seconds: float 
         if isinstance(failure, LauncherError) and hook != "load":
             raise failure
         raise PluginFailed(
-            f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {_words(failure)}", fix
+            f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {redact(_words(failure))}", fix
         ) from failure
     return results[0]
 
@@ -388,7 +507,7 @@ _aside = _Aside()
 
 
 def _consumed(result: object) -> object:
-    return list(result) if isinstance(result, Iterator) else result
+    return list(islice(result, MOST_ANSWERS + 1)) if isinstance(result, Iterator) else result
 
 
 def _host_requirement(distribution: importlib.metadata.Distribution | None) -> str:
@@ -415,29 +534,59 @@ def _host_mismatch(line: str) -> str | None:
     return None
 
 
-def _selection(path: Path) -> Callable[[str], str | None]:
-    """Why a plugin is left out, by name, as config/plugins.toml says (`only`, `disabled`)."""
-    if not path.exists():
-        return lambda name: None
-    import tomllib
+@contextlib.contextmanager
+def _pluggy_unchanged(name: str) -> Iterator[None]:
+    """Undo what an import does to pluggy, on which everybody else rests. Raises PluginFailed."""
+    kept = [(owner, dict(vars(owner))) for owner in (pluggy, pluggy.PluginManager, pluggy.HookCaller)]
+    yield
+    for owner, before in kept:
+        for attribute, value in before.items():
+            if vars(owner).get(attribute) is not value:
+                for changed, original in before.items():
+                    if vars(owner).get(changed) is not original:
+                        setattr(owner, changed, original)
+                raise PluginFailed(f"plugin {name} changed pluggy itself ({owner.__name__}.{attribute}) on import")
 
-    try:
-        with path.open("rb") as file:
-            raw = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"config/plugins.toml cannot be read: {error}", "edit config/plugins.toml") from error
-    if unknown := raw.keys() - {"only", "disabled"}:
-        raise ConfigurationError(f"config/plugins.toml: unknown key {sorted(unknown)[0]!r}", "use only and disabled")
-    for key, names in raw.items():
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ConfigurationError(f"config/plugins.toml: {key} is no list of names", f'write {key} = ["name"]')
-    only, disabled = raw.get("only"), raw.get("disabled", [])
 
-    def refusal(name: str) -> str | None:
-        if name in disabled:
-            return "disabled in config/plugins.toml"
-        if only is not None and name not in only:
-            return "not among `only` in config/plugins.toml"
-        return None
+class Loading:
+    """Leaves a note of which plugin is being imported: an import that ends the process cannot be contained, only named.
 
-    return refusal
+    `os._exit`, a signal or a crash in a C library take the launcher along. The next one finds the note of a process
+    that is gone and says, before it imports anything, which plugin that was and how to leave it out.
+    """
+
+    def __init__(self, state: Path | None) -> None:
+        # Where nothing has been started yet there is no folder, and a reading command makes none.
+        self._folder = state / "loading" if state is not None and state.is_dir() else None
+        self._note: Path | None = None
+        if self._folder is not None:
+            with contextlib.suppress(OSError):
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                self._tell_of_the_dead(self._folder)
+
+    def begin(self, name: str) -> None:
+        """Note that a plugin is being imported from now on."""
+        if self._folder is not None:
+            self._note = self._folder / str(os.getpid())
+            with contextlib.suppress(OSError):  # on a read-only tree nobody is named
+                self._note.write_text(name, encoding="utf-8")
+
+    def done(self) -> None:
+        """All are imported."""
+        if self._note is not None:
+            with contextlib.suppress(OSError):
+                self._note.unlink(missing_ok=True)
+
+    @staticmethod
+    def _tell_of_the_dead(folder: Path) -> None:
+        for note in folder.iterdir():
+            if note.name.isdigit() and not Path(f"/proc/{note.name}").exists():
+                name = printable(note.read_text(encoding="utf-8"))[:100]
+                note.unlink(missing_ok=True)
+                # Before the import, which may end this process too, and then nothing more could be said.
+                print(  # noqa: T201
+                    f"Warning: an earlier launcher ended while it imported the plugin {name}; if this one ends too\n"
+                    f"Try:     launcher plugins disable {name}",
+                    file=sys.stderr,
+                    flush=True,
+                )

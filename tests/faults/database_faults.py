@@ -35,6 +35,12 @@ def _on(case: Case, folder: Path) -> None:
     case.engine.docker("volume", "create", *words, DATA)
 
 
+def _give_up(case: Case) -> None:
+    """Remove the volume, as an operator who means it, and let the next start begin without it."""
+    case.engine.docker("volume", "rm", DATA)
+    case.installation.shell["LAUNCHER_ALLOW_DATA_MOVE"] = "kestra-postgres"
+
+
 @row("F15", "database killed", "SIGKILL of the postmaster", state="degraded")
 def database_killed(case: Case) -> Iterator[Seen]:
     _kill(case, POSTGRES)
@@ -79,10 +85,17 @@ def first_start_interrupted(case: Case) -> Iterator[Seen]:
         yield Seen(case.read("kestra-postgres").state, code, case.since)
     # Nothing but an operator may give up a volume; this one was never filled.
     case.engine.docker("rm", "-f", POSTGRES)
-    case.engine.docker("volume", "rm", DATA)
+    _give_up(case)
 
 
-@row("F17", "password changed", "another KESTRA_DB_PASSWORD in .env, the volume is old", state="failed", code=1)
+@row(
+    "F17",
+    "password changed",
+    "another KESTRA_DB_PASSWORD in .env, the volume is old",
+    state="failed",
+    code=1,
+    slow=True,
+)
 def password_changed(case: Case) -> Iterator[Seen]:
     env = case.installation.root / ".env"
     case.edit(DATABASE_PASSWORD, "another1Password2of3tests", Path(".env"))
@@ -90,6 +103,37 @@ def password_changed(case: Case) -> Iterator[Seen]:
     env.write_text(env.read_text().replace("another1Password2of3tests", DATABASE_PASSWORD))
     # Stopped, because a Kestra that is older than its database's start is believed only after three minutes.
     assert case.installation.launcher("stop").code == 0
+
+
+@row("F16", "volume removed", "docker volume rm of the database's data", state="refused", code=3, without="I5")
+def volume_removed(case: Case) -> Iterator[Seen]:
+    """What is gone is gone; that it is, has to be said before an empty database takes its place."""
+    assert case.installation.compose("down").code == 0
+    case.engine.docker("volume", "rm", DATA)
+    yield case.start(service="kestra-postgres", says=f"{DATA}, where the data of kestra-postgres was, is gone")
+    assert DATA not in case.engine.docker("volume", "ls", "-q")
+    assert case.installation.launcher("start", LAUNCHER_ALLOW_DATA_MOVE="kestra-postgres").code == 0
+
+
+@row(
+    "F23",
+    "database out of memory",
+    "a limit of 100 MB, then it sorts two million rows in memory",
+    state="ready",
+    slow=True,
+)
+def database_out_of_memory(case: Case) -> Iterator[Seen]:
+    case.engine.docker("update", "--memory", "100m", "--memory-swap", "100m", POSTGRES)
+    case.injected()
+    case.sql(
+        "set work_mem = '900MB'; select count(*) from (select random() r from generate_series(1, 2000000) "
+        "order by r offset 0) sorted",
+        check=False,
+    )
+    # The kernel takes the greedy process, PostgreSQL begins its others anew, and the container has never stopped.
+    yield case.until("ready", 30, "kestra-postgres", "killed for lack of memory")
+    case.engine.docker("update", "--memory", "0", "--memory-swap", "-1", POSTGRES)
+    assert case.installation.launcher("restart").code == 0
 
 
 @row("F18", "database paused", "docker pause", state="degraded")
@@ -157,7 +201,7 @@ def disk_full_under_the_database(case: Case) -> Iterator[Seen]:
         assert case.sql("select count(*) from witness") == "1000"
         case.installation.launcher("stop")
         case.engine.docker("rm", "-f", POSTGRES, KESTRA)
-        case.engine.docker("volume", "rm", DATA)
+        _give_up(case)
 
 
 @row(
@@ -181,4 +225,4 @@ def volume_not_writable(case: Case) -> Iterator[Seen]:
         assert done.code == 0, done.text
         case.installation.launcher("stop")
         case.engine.docker("rm", "-f", POSTGRES, KESTRA)
-        case.engine.docker("volume", "rm", DATA)
+        _give_up(case)

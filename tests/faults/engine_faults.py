@@ -36,6 +36,7 @@ def engine_down(case: Case) -> Iterator[Seen]:
     state="unknown",
     code=5,
     prepared=False,
+    slow=True,
 )
 def engine_restarted(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="4")
@@ -49,7 +50,7 @@ def engine_restarted(case: Case) -> Iterator[Seen]:
     case.engine.begin()
 
 
-@row("F3", "engine crashed", "dockerd killed with SIGKILL and begun again", state="stopped")
+@row("F3", "engine crashed", "dockerd killed with SIGKILL and begun again", state="stopped", slow=True)
 def engine_crashed(case: Case) -> Iterator[Seen]:
     case.engine.crash()
     assert case.read().state == "unknown"
@@ -75,7 +76,14 @@ def engine_frozen(case: Case) -> Iterator[Seen]:
         yield seen
 
 
-@row("F4", "engine frozen in mid-start", "SIGSTOP for 8 s while the start waits", state="ready", prepared=False)
+@row(
+    "F4",
+    "engine frozen in mid-start",
+    "SIGSTOP for 8 s while the start waits",
+    state="ready",
+    prepared=False,
+    slow=True,
+)
 def engine_frozen_in_mid_start(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="3")
     with case.starting() as start:
@@ -89,7 +97,7 @@ def engine_frozen_in_mid_start(case: Case) -> Iterator[Seen]:
     yield case.read()
 
 
-@row("F4", "engine slow", "0.3 s before each piece of each answer", state="ready")
+@row("F4", "engine slow", "0.3 s before each piece of each answer", state="ready", slow=True)
 def engine_slow(case: Case) -> Iterator[Seen]:
     with _through(case, delay=0.3).serving() as proxy:
         case.installation.shell["DOCKER_HOST"] = proxy.address

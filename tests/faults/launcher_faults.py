@@ -13,8 +13,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from service_launcher import envfile
+
 from tests.engines import wait_for
 from tests.faults.campaign import KESTRA, Case, Command, Seen, row
+from tests.faults.invariants import AIR
 from tests.faults.own_engine import small_disk
 from tests.installations import Done, Installation
 
@@ -67,7 +70,7 @@ def stop_during_start(case: Case) -> Iterator[Seen]:
         case.injected()
         done = case.installation.launcher("stop")
         assert f"(pid {start.pid})" in done.err
-        assert done.seconds < 1.5
+        assert done.seconds < 1 + AIR
         yield Seen(case.read().state, done.code, done.seconds)
         assert start.wait(60) == 0
 
@@ -95,6 +98,7 @@ def start_and_stop(case: Case) -> Iterator[Seen]:
     state="stopped",
     code=1,
     prepared=False,
+    slow=True,
 )
 def down_by_hand(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="600")
@@ -135,6 +139,11 @@ def killed(case: Case, moments: int = 3) -> Iterator[Seen]:
         _until_ready(case)
         longest = max(longest, case.since)
     yield Seen("ready", 0, longest)
+    operations = [e for e in case.records() if e["what"].startswith("operation.")]
+    begun = [e["operation"] for e in operations if e["what"] == "operation.started"]
+    ended = [e["operation"] for e in operations if e["what"] == "operation.finished"]
+    assert sorted(begun) == sorted(ended), "two records for each operation, also for those that were killed"
+    assert any("was cut off" in str(e["detail"].get("message")) for e in operations)
 
 
 @row(
@@ -178,7 +187,9 @@ def killed_in_mid_write(case: Case) -> Iterator[Seen]:
             points += 1
             killed += ended.code != 0
             text = env.read_bytes()
-            assert text == old or (text.startswith(old) and text.endswith(b"ADDED=1\n")), (call, number, text)
+            # Of the two writes of init neither, the first, or both have happened; each wholly.
+            assert text == old or (text.startswith(old) and b"\nADDED=1\n" in text), (call, number, text)
+            assert envfile.read(env, ".env"), "every line can be read"
             assert env.stat().st_mode & 0o777 == 0o600
             env.write_bytes(old)
     for stray in case.installation.root.glob(".env.*.new"):
@@ -253,7 +264,8 @@ def clock_wrong(case: Case) -> Iterator[Seen]:
     yield Seen(status["state"], behind.code, behind.seconds)
 
 
-@row("F44", "state folder deleted", "rm -rf .launcher while a start waits", state="ready", prepared=False)
+# I3 is read from the record, and the beginning of this operation went with it.
+@row("F44", "state folder deleted", "rm -rf .launcher while a start waits", state="ready", prepared=False, without="I3")
 def state_folder_deleted(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="3")
     with case.starting() as start:
@@ -291,6 +303,31 @@ def launcher_upgraded(case: Case) -> Iterator[Seen]:
     assert case.installation.launcher("start").code == 0
     assert case.ids()[KESTRA] != ids[KESTRA]
     assert case.ids()["tools-kestra-postgres"] == ids["tools-kestra-postgres"]
+
+
+@row("F32", "launcher interrupted in stop", "SIGINT while a service takes its time to end", state="stopped")
+def interrupted_in_stop(case: Case) -> Iterator[Seen]:
+    case.edit("stop_grace_period: 6m", "stop_grace_period: 4s")
+    assert case.installation.launcher("start").code == 0
+    case.tell("STANDIN_STOP", "ignore")
+    with case.starting("stop", "kestra") as stop:
+        began = time.time()
+        wait_for(lambda: any(e["Action"] == "kill" for e in case.engine.events(began)), 20, "it was asked to end")
+        stop.send_signal(signal.SIGINT)
+        case.injected()
+        assert stop.wait(10) == 130
+        assert case.since < 2.5
+    # What docker was asked to do it finishes, and holds the lock for as long.
+    assert case.installation.launcher("start", "kestra").code == 4
+    wait_for(lambda: not _busy(case), 20, "the lock is free")
+    yield case.read()
+
+
+def _busy(case: Case) -> bool:
+    """Whether somebody holds the project, asked without a launcher."""
+    lock = case.installation.root / ".launcher/locks/tools.lock"
+    free = subprocess.run(["flock", "--exclusive", "--nonblock", str(lock), "true"], check=False)
+    return lock.exists() and free.returncode != 0
 
 
 @row("F32", "launcher terminated", "SIGTERM while the start waits", state="starting", prepared=False)

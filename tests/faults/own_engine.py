@@ -7,8 +7,6 @@ before and after each test. A test that wants another data root (a small disk) g
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
 import shutil
 import signal
 import subprocess
@@ -18,26 +16,7 @@ from pathlib import Path
 
 from tests.engines import CACHE, PrivateEngine, _end_leftover
 
-NETWORK_NAMESPACE = 0x40000000  # CLONE_NEWNET of linux/sched.h; Python has a name for it from 3.12 on
 STAND_INS = ("kestra-rehearsal-1", "postgres-17")
-
-
-@contextlib.contextmanager
-def own_network() -> Iterator[None]:
-    """Move this thread, and whatever it starts from here on, into a fresh network namespace; back at the end."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def call(code: int) -> None:
-        if code:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-    with open("/proc/thread-self/ns/net", "rb") as before:
-        call(libc.unshare(NETWORK_NAMESPACE))
-        try:
-            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-            yield
-        finally:
-            call(libc.setns(before.fileno(), NETWORK_NAMESPACE))
 
 
 @dataclass

@@ -16,16 +16,18 @@ GONE = "127.0.0.1:9/nobody/there:1"
 
 #: A plugin that lets a stranger take Kestra's port after all checks have passed.
 THIEF = """\
-import subprocess, sys
+import pathlib, subprocess, sys
 from service_launcher import hookimpl
+
+NOTE = pathlib.Path("{pid}")
 
 @hookimpl
 def launcher_preflight(entry):
-    if entry.id == "kestra-orchestrator":
+    if entry.id == "kestra-orchestrator" and not NOTE.exists():
         thief = subprocess.Popen([sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "8080"],
                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
         thief.stdout.readline()  # it says so when it listens
-        open("{pid}", "w").write(str(thief.pid))
+        NOTE.write_text(str(thief.pid))
     return []
 """
 
@@ -108,6 +110,9 @@ def port_stolen(case: Case) -> Iterator[Seen]:
         yield case.start(says="8080", **plugin)
         assert case.status("kestra-postgres")["state"] == "ready"
         assert case.read().state == "failed"
+        told = case.installation.launcher("explain", "kestra", "--json").json()
+        assert "port 8080" in told["cause"], told
+        assert "by the process" in told["cause"], told
     finally:
         subprocess.run(["kill", note.read_text()], check=True)
         wait_for(lambda: not _listening(8080), 10, "the port is free")
@@ -152,7 +157,7 @@ def half_created(case: Case) -> Iterator[Seen]:
     yield case.read()
 
 
-@row("F13", "name taken", "a container of another project has Kestra's name", state="failed", code=1, prepared=False)
+@row("F13", "name taken", "a container of another project has Kestra's name", state="refused", code=1, prepared=False)
 def name_taken(case: Case) -> Iterator[Seen]:
     stranger = case.engine.docker(
         "run", "-d", "--name", KESTRA, "--label", "com.docker.compose.project=other", STAND_IN

@@ -31,6 +31,8 @@ HOOKS = {
     "launcher_auto_start": "entry, env",
     "launcher_preflight": "entry",
     "launcher_drift": "entry",
+    "launcher_findings": "entry",
+    "launcher_causes": "entry",
     "launcher_start": "entry",
     "launcher_stop": "entry",
     "launcher_commands": "",
@@ -74,12 +76,14 @@ def _put(hook: str, command: str, code: int, *, slow: bool = False, state: str =
 _put("load", "plugins list", 0, slow=True, without="I2")
 _put("launcher_manifest_entries", "plugins list", 0, without="I2")
 _put("launcher_variables", "config", 0, without="I2")
-_put("launcher_auto_start", "start", 1)
+_put("launcher_auto_start", "start", 1, slow=True)
 _put("launcher_preflight", "start hanging", 3, slow=True)
 _put("launcher_drift", "start", 0, slow=True, state="ready")
 _put("launcher_status", "status", 0)
-_put("launcher_commands", "plugins list", 0, without="I2")
-_put("launcher_event", "restart kestra", 0)
+_put("launcher_findings", "doctor", 1, slow=True, without="I2")
+_put("launcher_causes", "explain hanging", 0, state="failed", without="I2")
+_put("launcher_commands", "--help", 0, without="I2")
+_put("launcher_event", "restart kestra", 0, slow=True)
 _put("launcher_stop", "stop hanging", 1, slow=True, state="ready")
 
 

@@ -26,7 +26,15 @@ def _mended(case: Case) -> None:
     path.write_text("".join(line for line in path.read_text().splitlines(True) if "STANDIN_" not in line))
 
 
-@row("F23", "out of memory", "a limit of 64 MB and a service that takes 200", state="failed", code=1, prepared=False)
+@row(
+    "F23",
+    "out of memory",
+    "a limit of 64 MB and a service that takes 200",
+    state="failed",
+    code=1,
+    prepared=False,
+    slow=True,
+)
 def out_of_memory(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_MEMORY_MB="200")
     yield case.start(says="out of memory", KESTRA_MEMORY_LIMIT="64m")
@@ -38,7 +46,7 @@ def kestra_out_of_memory(case: Case) -> Iterator[Seen]:
     yield case.start(says="out of memory", KESTRA_MEMORY_LIMIT="256m")
 
 
-@row("F24", "crash loop", "exit 3 at once, with a health check", state="failed", code=1, prepared=False)
+@row("F24", "crash loop", "exit 3 at once, with a health check", state="failed", code=1, prepared=False, slow=True)
 def crash_loop(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_EXIT="3")
     yield case.start(says="exit code 3")
@@ -50,7 +58,15 @@ def crash_loop(case: Case) -> Iterator[Seen]:
     _mended(case)
 
 
-@row("F24", "crash loop unchecked", "exit 3 at once, without a health check", state="failed", code=1, prepared=False)
+@row(
+    "F24",
+    "crash loop unchecked",
+    "exit 3 at once, without a health check",
+    state="failed",
+    code=1,
+    prepared=False,
+    slow=True,
+)
 def crash_loop_unchecked(case: Case) -> Iterator[Seen]:
     without_health_check(case)
     case.stand_in(STANDIN_EXIT="3")
@@ -79,7 +95,7 @@ def slow_crash_loop(case: Case) -> Iterator[Seen]:
     _mended(case)
 
 
-@row("F24", "exits 0 at once", "exit 0 at once, restarted for ever", state="failed", code=1, prepared=False)
+@row("F24", "exits 0 at once", "exit 0 at once, restarted for ever", state="failed", code=1, prepared=False, slow=True)
 def exits_with_0(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_EXIT="0")
     yield case.start(says="exit code 0")
@@ -109,14 +125,16 @@ def _ill(name: str, value: str) -> object:
     return story
 
 
-for _name, _value, _what in (
-    ("STANDIN_HEALTH", "down", "health says DOWN"),
-    ("STANDIN_HEALTH", "hang", "health check hangs"),
-    ("STANDIN_API", "hang", "API hangs"),
-    ("STANDIN_API", "500", "API answers 500"),
-    ("STANDIN_API", "garbage", "API answers garbage"),
+for _name, _value, _what, _slow in (
+    ("STANDIN_HEALTH", "down", "health says DOWN", False),
+    ("STANDIN_HEALTH", "hang", "health check hangs", True),
+    ("STANDIN_API", "hang", "API hangs", False),
+    ("STANDIN_API", "500", "API answers 500", False),
+    ("STANDIN_API", "garbage", "API answers garbage", False),
 ):
-    row("F25", _what, f"{_name}={_value} while it runs", state="degraded", prepared=False)(_ill(_name, _value))  # type: ignore[arg-type]
+    row("F25", _what, f"{_name}={_value} while it runs", state="degraded", slow=_slow, prepared=False)(
+        _ill(_name, _value)  # type: ignore[arg-type]
+    )
 
 
 @row("F25", "becomes ready late", "503 for 4 s after the start", state="ready", prepared=False)

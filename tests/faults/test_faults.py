@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CHECKOUT
+from tests.engines import SUITE
 from tests.faults import (  # noqa: F401 - importing them fills the table
     database_faults,
     disk_faults,
@@ -24,11 +24,10 @@ from tests.faults import (  # noqa: F401 - importing them fills the table
     service_faults,
 )
 from tests.faults.campaign import ROWS, STAND_IN, Case, Recorded, Row
-from tests.faults.conftest import Result
-from tests.faults.own_engine import STAND_INS, OwnEngine, own_network, small_disk
+from tests.faults.own_engine import STAND_INS, OwnEngine, small_disk
+from tests.faults.table import Result
 from tests.installations import REAL_KESTRA
-
-SUITE = os.environ.get("LAUNCHER_TEST_ENGINE", "suite")
+from tests.network import own_network
 
 
 def _parameter(row: Row) -> object:
@@ -67,6 +66,6 @@ def test_fault(row: Row, case: Case, note: Callable[[Result], None]) -> None:
         lost = invariants.hold(case, before)
         assert not lost
     except BaseException as error:
-        note(Result(row, seen, lost, time.monotonic() - began, f"{type(error).__name__}: {error}"))
+        note(Result.of(row, seen, lost, time.monotonic() - began, f"{type(error).__name__}: {error}"))
         raise
-    note(Result(row, seen, lost, time.monotonic() - began))
+    note(Result.of(row, seen, lost, time.monotonic() - began))

@@ -68,6 +68,18 @@ def test_an_empty_volume_beside_a_full_one_of_that_name_is_refused(
     assert done.code == 0, done.text
 
 
+def test_a_volume_that_is_gone_is_not_quietly_made_anew(installation: Installation, engine: PrivateEngine) -> None:
+    assert installation.launcher("start").code == 0
+    assert installation.compose("down", "--volumes").code == 0
+    done = installation.launcher("start")
+    assert done.code == 3, done.text
+    assert "tools-kestra-postgres-data, where the data of kestra-postgres was, is gone" in done.err
+    assert "tools-kestra-cds" not in done.err, "a cache may vanish"
+    assert "tools-kestra-postgres-data" not in engine.docker("volume", "ls", "--quiet")
+    done = installation.launcher("start", LAUNCHER_ALLOW_DATA_MOVE="kestra-postgres")
+    assert done.code == 0, done.text
+
+
 def test_another_major_version_of_the_database_is_refused(installation: Installation, engine: PrivateEngine) -> None:
     assert installation.launcher("start", "kestra-postgres").code == 0
     (installation.root / "Dockerfile").write_text("FROM local/postgres:17\nENV PG_MAJOR=18\n")

@@ -114,8 +114,25 @@ def test_only_what_is_ready_and_unchanged_is_kept(state: ServiceState) -> None:
 def test_what_has_changed_is_started_anew_with_the_reason() -> None:
     states = dict.fromkeys(SHOP.entries, READY)
     plan = started(SHOP, "app", states=states, drift={"app": "its image has changed"})
-    assert [step[:2] for step in steps(plan)] == [("keep", "database"), ("start", "app")]
-    assert plan.steps[1].reason == "its image has changed"
+    assert steps(plan) == [
+        ("stop", "web", "what it needs is started anew (app)"),
+        ("keep", "database", "ready, nothing has changed"),
+        ("start", "app", "its image has changed"),
+        ("start", "web", "what it needs is started anew (app)"),
+    ]
+
+
+@pytest.mark.parametrize("state", [ServiceState.DEGRADED, ServiceState.FAILED, ServiceState.UNKNOWN])
+def test_what_runs_on_something_that_is_started_anew_is_stopped_first(state: ServiceState) -> None:
+    states = {"database": state, "app": READY, "web": ServiceState.DEGRADED, "report": STOPPED, "stranger": READY}
+    plan = [step[:2] for step in steps(started(SHOP, "database", states=states))]
+    assert plan == [("stop", "web"), ("stop", "app"), ("start", "database"), ("start", "app"), ("start", "web")]
+
+
+@pytest.mark.parametrize("state", [STOPPED, ServiceState.STARTING])
+def test_what_is_only_begun_takes_nothing_along(state: ServiceState) -> None:
+    states = {"database": state, "app": READY, "web": READY, "report": STOPPED, "stranger": READY}
+    assert steps(started(SHOP, "database", states=states)) == [("start", "database", f"it is {state}")]
 
 
 def test_a_declined_service_is_skipped_with_its_owners_reason_and_takes_nothing_along() -> None:
@@ -180,11 +197,15 @@ def reachable(graph: Graph, wanted: list[str], edges: Mapping[str, tuple[str, ..
 @given(graphs())
 def test_a_start_comes_after_everything_that_it_needs(drawn: tuple[Graph, list[str], dict[str, ServiceState]]) -> None:
     graph, wanted, states = drawn
-    order = [step.service for step in started(graph, *wanted, states=states).steps]
+    plan = started(graph, *wanted, states=states).steps
+    order = [step.service for step in plan if step.do != "stop"]
+    stops = [step.service for step in plan if step.do == "stop"]
+    assert [step.service for step in plan] == stops + order, "what is stopped for it is stopped before anything begins"
+    assert {s.service: s.do for s in plan if s.service in stops} == dict.fromkeys(stops, "start"), "and started again"
     below = {name: graph.needs(name) for name in graph.entries}
     assert len(order) == len(set(order))
-    assert set(order) == reachable(graph, wanted, below)
-    assert all(order.index(need) < order.index(name) for name in order for need in below[name])
+    assert set(order) == reachable(graph, wanted, below) | set(stops)
+    assert all(order.index(need) < order.index(name) for name in order for need in below[name] if need in order)
 
 
 @given(graphs())
