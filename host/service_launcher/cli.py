@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -135,6 +136,8 @@ names_argument = click.argument("names", nargs=-1, metavar="[SERVICE]...")
 def launcher(ctx: click.Context, root: str | None, debug: bool) -> None:
     """Start, stop and watch the services of an installation on Docker Compose."""
     ctx.ensure_object(Session).root = root
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
 
 
 @launcher.command("list")

@@ -316,8 +316,9 @@ class Launcher:
         Interrupted.
         """
         wanted = self._wanted(names, phases)
-        touched = self.graph.with_dependants(self.graph.with_needs(wanted))
-        with self._operation("start", touched, names, listener, order) as operation:
+        needed = self.graph.with_needs(wanted)
+        perhaps = self.graph.with_dependants(needed)
+        with self._operation("start", needed, names, listener, order, perhaps) as operation:
             operation.start(wanted, by_phase=not names)
         return operation.report()
 
@@ -446,11 +447,13 @@ class Launcher:
         names: Sequence[str],
         listener: Listener,
         order: Order | None,
+        perhaps: Collection[str] = (),
     ) -> Iterator[Operation]:
+        """An operation on `services`, with the locks of these and of those that it may `perhaps` take along."""
         order = order or Order(self.settings.actor)
         if not names:
             freeze.check(self.settings.root, self.environment)
-        locked = {self._lock_name(service) for service in services if self.entries[service].plugin}
+        locked = {self._lock_name(s) for s in (*services, *perhaps) if self.entries[s].plugin}
         with self._locks(locked, f"{action} {' '.join(services)}", order.actor) as locks:
             EngineView(self._engine).containers()
             operation = self._new_operation(action, listener, locks, order)

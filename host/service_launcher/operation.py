@@ -83,6 +83,8 @@ class Operation:
             number = error.exit_code - 128 if isinstance(error, Interrupted) else signal.SIGINT
             raise Interrupted(number, f"interrupted; left as it is: {self._states(services)}") from None
         finally:
+            for plugin, reason in self.observer.plugins.failures().items():
+                self._record("plugin.failed", plugin=plugin, message=reason)
             ended = {service: f"{o.result}: {o.message}" for service, o in self.outcomes.items()}
             seconds = round(time.monotonic() - self._began, 2)
             code = self.exit_code if outcome != "cancelled" else None

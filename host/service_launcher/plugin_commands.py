@@ -138,12 +138,15 @@ def trace(ctx: click.Context, command: tuple[str, ...]) -> Any:
 
 @plugins.command()
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), default="compose", show_default=True,
-              help="compose: described by data; probe: own probe and commands; process: no container.")  # fmt: skip
-@click.option("--image", default="nginx:1.27", show_default=True, help="The image of the service.")
 @click.option(
-    "--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port inside the container."
+    "--kind",
+    type=click.Choice(KINDS),
+    default="compose",
+    show_default=True,
+    help="compose: described by data; probe: with a probe and commands of its own; process: no container.",
 )
+@click.option("--image", default="nginx:1.27", show_default=True, help="The image of the service.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="The service's own port.")
 @click.option("--health", default="", metavar="COMMAND", help="The health check's command inside the container.")
 @click.option("--into", default=".", type=click.Path(file_okay=False, path_type=Path), help="The folder it is made in.")
 def new(name: str, kind: str, image: str, port: int, health: str, into: Path) -> None:

@@ -256,6 +256,11 @@ class Plugins:
         found = importlib.metadata.distributions(name=self.found[name].distribution)
         return list(dict.fromkeys(f"{d.locate_file('')} ({d.version})" for d in found))
 
+    def failures(self) -> dict[str, str]:
+        """The plugins that do not work, or have failed since they were loaded, with the latest reason."""
+        found = {p.name: p.reason for p in self.found.values() if p.state in ("failed", "incompatible")}
+        return found | {p.raised_by: p.summary for p in self.problems if p.raised_by}
+
     def withdraw(self, service: str, reason: str) -> None:
         """Take back an entry that does not fit the others, and say so."""
         name = self.owners.pop(service)

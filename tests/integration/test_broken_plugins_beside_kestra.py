@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,10 @@ def test_kestra_starts_and_stops_and_each_broken_plugin_is_named(copied, engine:
         state = pack.KINDS[kind].state
         assert found[kind]["state"] == state, found[kind]
         assert state == "active" or found[kind]["reason"]
+
+    recorded = [e for e in map(json.loads, installation.launcher("events", "--json").out.splitlines())]
+    named = {e["detail"]["plugin"] for e in recorded if e["what"] == "plugin.failed"}
+    assert named >= {kind for kind in TOGETHER if pack.KINDS[kind].state == "failed"}
 
     stopped = installation.launcher("stop", "kestra-postgres")
     assert "kestra-orchestrator: stopped" in stopped.out, stopped.text

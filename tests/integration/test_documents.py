@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from launcher_kestra.services import VARIABLES
 from tests.conftest import CHECKOUT
+from tests.docs.pages import Page, commands
 from tests.installations import Installation
 
 
@@ -84,13 +87,23 @@ def test_the_database_is_on_the_internal_network_only_and_unpublished(installati
         assert "healthcheck" in service
 
 
-def test_the_launchers_commands_in_the_readme_exist() -> None:
-    text = (CHECKOUT / "README.md").read_text()
-    commands = set(re.findall(r"\blauncher (\w+)", text)) - {"with"}
-    for command in commands:
-        done = subprocess.run(
-            ["launcher", command, "--help"], cwd=CHECKOUT, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, command
-    for script in re.findall(r"\bscripts/[\w/.-]+\w", text):
-        assert (CHECKOUT / script).exists() or (CHECKOUT / "tools/kestra" / script).exists(), script
+def test_the_commands_of_the_readme_run_as_written(installation: Installation) -> None:
+    """In a clone that has the Python environment already; on a machine without it the first command makes it."""
+    (installation.root / ".venv").symlink_to(CHECKOUT / ".venv")
+    blocks = [commands(block) for block in Page(CHECKOUT / "README.md").fences("console")]
+    lines = [line for block in blocks for line in block.splitlines() if not line.startswith("scripts/test")]
+    assert len(lines) == 6
+    for line in lines:
+        done = installation.run("bash", "-c", line)
+        assert done.code == 0, done.text
+    assert installation.state("kestra") == "stopped"
+
+
+def test_the_plugin_of_the_readme_is_one(tmp_path: Path) -> None:
+    (example,) = Page(CHECKOUT / "README.md").fences("python")
+    (tmp_path / "search_plugin.py").write_text(example)
+    asked = "from search_plugin import plugin; print(*(e.id for e in plugin.launcher_manifest_entries()))"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert done.stdout.split() == ["search"]
