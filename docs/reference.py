@@ -56,7 +56,8 @@ EVENTS = {
     "container.died": "A container ended; `container`, `exit_code`.",
     "container.oom": "The kernel ended a process of a container for lack of memory; `container`.",
     "health.changed": "A container's health check changed its verdict; `container`, `health`.",
-    "plugin.failed": "A plugin did not load, raised, hung or answered nonsense by the end of an operation; `plugin`, `message`.",
+    "plugin.failed": "By the end of an operation a plugin had not loaded, or had raised, hung or answered nonsense; "
+    "`plugin`, `message`.",
     "preflight.refused": "A service was not started because of what preflight found; `message`.",
 }
 

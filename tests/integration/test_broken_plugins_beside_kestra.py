@@ -43,7 +43,7 @@ def test_kestra_starts_and_stops_and_each_broken_plugin_is_named(copied, engine:
         assert found[kind]["state"] == state, found[kind]
         assert state == "active" or found[kind]["reason"]
 
-    recorded = [e for e in map(json.loads, installation.launcher("events", "--json").out.splitlines())]
+    recorded = list(map(json.loads, installation.launcher("events", "--json").out.splitlines()))
     named = {e["detail"]["plugin"] for e in recorded if e["what"] == "plugin.failed"}
     assert named >= {kind for kind in TOGETHER if pack.KINDS[kind].state == "failed"}
 

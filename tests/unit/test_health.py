@@ -138,6 +138,10 @@ def test_prometheus_reads_the_report_under_the_names_that_alerts_know() -> None:
     assert labels == {"service_id": "search", "service_name": "Search"}
 
 
+#: As the group passes them on; a command remembers its help option from the first time that it is asked.
+AS_BELOW_LAUNCHER = {"help_option_names": ["-h", "--help"]}
+
+
 class Session:
     """Answers with one report, and knows one service."""
 
@@ -167,7 +171,7 @@ class Session:
     ],
 )
 def test_usage_errors_have_a_code_that_no_health_has(arguments: list[str]) -> None:
-    done = CliRunner().invoke(checks.health, arguments, obj=Session())
+    done = CliRunner().invoke(checks.health, arguments, obj=Session(), **AS_BELOW_LAUNCHER)
     assert done.exit_code == 64
     assert done.stdout == ""
     assert "Error:" in done.stderr
@@ -184,7 +188,7 @@ def test_usage_errors_have_a_code_that_no_health_has(arguments: list[str]) -> No
 )
 def test_options_choose_what_is_checked(arguments: list[str], called: dict[str, Any]) -> None:
     CALLED.clear()
-    done = CliRunner().invoke(checks.health, arguments, obj=Session(), standalone_mode=False)
+    done = CliRunner().invoke(checks.health, arguments, obj=Session(), standalone_mode=False, **AS_BELOW_LAUNCHER)
     assert done.return_value == 0
     assert called == CALLED
 
