@@ -55,7 +55,7 @@ def main() -> None:
             page.wait_for_selector(f"{KESTRA}[data-state=ready]", timeout=240_000)
             page.wait_for_selector(f"{KESTRA} .use svg", timeout=20_000)
             page.get_by_role("button", name="Dismiss").click()
-            taken(page, "page-ready")
+            taken(page, "page")
             taken(opened(browser, served, width=360, height=740, locale="pt-BR", color_scheme="dark"), "page-small-pt")
             taken(opened(browser, served, "/?service=kestra-orchestrator&panel=logs", locale="pt-BR"), "page-logs-pt")
             engine.docker("kill", "tools-kestra")

@@ -14,13 +14,12 @@ from service_launcher.errors import ConfigurationError, LauncherError
 if TYPE_CHECKING:
     from service_launcher.settings import Settings
 
-PORT_VARIABLES = ("SERVICE_LAUNCHER_PORT", "STATUS_PORT", "PORT")
 PORT = 3500
 ASK_SECONDS = 5.0
 LOG_BYTES = 5_000_000
 
 port_option = click.option(
-    "--port", type=click.IntRange(1, 65535), help=f"Else {', '.join(PORT_VARIABLES)}, else {PORT}."
+    "--port", type=click.IntRange(1, 65535), help=f"Else SERVICE_LAUNCHER_PORT, STATUS_PORT, PORT, else {PORT}."
 )
 
 
@@ -73,7 +72,7 @@ def open_(session: Any, port: int | None, view: bool, no_browser: bool) -> int:
         raise LauncherError(f"nothing has been served here yet: there is no {file}", "launcher serve --detach")
     code = _code(address, read(file), file)
     click.echo(f"{address}/#code={code}")
-    if not no_browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform == "darwin"):
+    if not no_browser and (os.environ.get("DISPLAY") or sys.platform == "darwin"):
         import webbrowser  # it brings half of the standard library
 
         webbrowser.open(f"{address}/#code={code}")
@@ -81,8 +80,12 @@ def open_(session: Any, port: int | None, view: bool, no_browser: bool) -> int:
 
 
 def _port() -> int:
-    for name in PORT_VARIABLES:
-        if value := os.environ.get(name):
+    for name, value in (
+        ("SERVICE_LAUNCHER_PORT", os.environ.get("SERVICE_LAUNCHER_PORT")),
+        ("STATUS_PORT", os.environ.get("STATUS_PORT")),
+        ("PORT", os.environ.get("PORT")),
+    ):
+        if value:
             if not value.isdecimal() or not 0 < int(value) < 65536:
                 raise ConfigurationError(f"{name}={value} is no port", f"unset {name}, or set it to 1 … 65535")
             return int(value)
