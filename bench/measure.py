@@ -115,7 +115,7 @@ def status(installation: Installation, rounds: int) -> list[Figure]:
     start(installation)
     figures = [_status(installation, rounds, "2 services", {}, "tools/compose/docker-compose.tools.yml")]
     with tempfile.TemporaryDirectory() as folder:
-        exported = _many_services(Path(folder), installation.root)
+        exported = many_services(Path(folder), installation.root)
         file = "tools/compose/docker-compose.many.yml"
         must(*(lambda d: (d.code, d.text))(installation.compose_file(file, "up", "-d")))
         figures.append(_status(installation, rounds, f"{MANY} services", exported, file))
@@ -132,8 +132,9 @@ def _status(installation: Installation, rounds: int, what: str, exported: dict[s
     return ratio(f"status --json against compose ps, {what}", 2.5, ours, theirs)
 
 
-def _many_services(folder: Path, root: Path) -> dict[str, str]:
-    names = [f"many-{number:02}" for number in range(MANY)]
+def many_services(folder: Path, root: Path, number: int = MANY) -> dict[str, str]:
+    """A compose file and a plugin with so many services; what the launcher has to be exported to find it."""
+    names = [f"many-{index:02}" for index in range(number)]
     services = {
         name: {
             "image": "local/kestra-rehearsal:1",

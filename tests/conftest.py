@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "row" not in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
         folder = Path(item.path).relative_to(CHECKOUT / "tests").parts[0]
-        if folder in ("integration", "faults", "browser"):
+        if folder in ("integration", "faults", "browser", "web"):
             item.add_marker(pytest.mark.docker)
 
 

@@ -18,6 +18,7 @@ from service_launcher.errors import LauncherError
 from service_launcher.models import now
 from service_launcher.plugin_commands import plugins
 from service_launcher.printing import print_json, print_problems, print_table
+from service_launcher.serving import open_, serve
 from service_launcher.stacks import stacks
 from service_launcher.wording import event_line, explanation_lines, log_line, status_lines
 
@@ -41,6 +42,12 @@ class Session:
         from service_launcher import wiring
 
         return wiring.build(self.root, on_call=self.on_call)
+
+    def launcher_of(self, actor: str) -> Launcher:
+        """A launcher with what the files hold now, whose records name this actor."""
+        from service_launcher import wiring
+
+        return wiring.build(self.root, actor)
 
     def diagnosis(self) -> Diagnosis:
         """What doctor finds, also where no launcher can be built."""
@@ -257,12 +264,11 @@ def watch(session: Session) -> None:
 
     What an operator stopped stays down; a service that does not come back is tried five times.
     """
-    from service_launcher import wiring
 
     def show(event: Event) -> None:
         click.echo(event_line(event))
 
-    wiring.build(session.root, actor="watch").watch(threading.Event(), show)
+    session.launcher_of("watch").watch(threading.Event(), show)
 
 
 @launcher.command()
@@ -371,6 +377,8 @@ def schema() -> None:
 launcher.add_command(stacks)
 launcher.add_command(doctor)
 launcher.add_command(health)
+launcher.add_command(serve)
+launcher.add_command(open_)
 launcher.add_command(plugins)
 
 

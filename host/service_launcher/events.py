@@ -92,10 +92,12 @@ class EventLog:
                 found = event.detail["places"]
         return found
 
-    def follow(self, stop: threading.Event) -> Iterator[Event]:
-        """What is recorded from now on, by any process, until `stop` is set; follows the record when it turns over."""
-        position, inode = self._end()
-        while not stop.wait(FOLLOW_SECONDS):
+    def follow(self, stop: threading.Event, every: float = FOLLOW_SECONDS) -> Iterator[Event]:
+        """What is recorded from this call on, by any process, until `stop` is set; also when the record turns over."""
+        return self._following(stop, every, *self._end())
+
+    def _following(self, stop: threading.Event, every: float, position: int, inode: int) -> Iterator[Event]:
+        while not stop.wait(every):
             end, present = self._end()
             if present != inode:  # turned over; what was added just before that is in the older file
                 yield from self._between(self._path.with_suffix(".1.jsonl"), position, None)

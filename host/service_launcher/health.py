@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -77,6 +77,29 @@ class Health:
     def usage(self, names: Iterable[str]) -> tuple[Usage, ...]:
         """What the services' running containers use. Raises EngineUnavailable."""
         return _Meter(self.engine, self._containers(names, EngineView(self.engine))).read()
+
+    def follow_usage(self, names: Sequence[str], stop: threading.Event, seconds: float) -> Iterator[tuple[Usage, ...]]:
+        """What the services' running containers use over each stretch of so many seconds, until `stop` is set."""
+        before: dict[str, tuple[Container, Sample]] = {}
+        while not stop.is_set():
+            present: dict[str, tuple[Container, Sample]] = {}
+            with contextlib.suppress(EngineUnavailable):
+                found = self._containers(names, EngineView(self.engine))
+                running = [name for name, container in found.items() if container.state == "running"]
+                for name, sample in _side_by_side(self._sample_of(found), running):
+                    if sample is not None:
+                        present[name] = found[name], sample
+            if before:
+                yield tuple(
+                    used(name, container.name, before[name][1], sample)
+                    for name, (container, sample) in present.items()
+                    if name in before and before[name][0].id == container.id
+                )
+            before = present
+            stop.wait(seconds)
+
+    def _sample_of(self, containers: Mapping[str, Container]) -> Callable[[str], Sample | None]:
+        return lambda name: self.engine.sample(containers[name].id)
 
     def _entry(self, service: str) -> ManifestEntry:
         return self.observer.graph.entries[service]

@@ -36,7 +36,7 @@ from service_launcher.models import (
     now,
 )
 from service_launcher.observation import Observer, Reading
-from service_launcher.operation import Operation
+from service_launcher.operation import Operation, Order
 from service_launcher.planner import Graph
 from service_launcher.plugins import Plugins
 from service_launcher.recovery import ATTEMPTS, Recovery, wanted
@@ -120,12 +120,17 @@ class Launcher:
         """What is recorded from now on, by any process; this one records what the engine tells meanwhile."""
         service = self.graph.resolve(name) if name else None
 
-        def look() -> None:
+        def record() -> None:
             for _ in self.live(stop):
                 pass
 
-        threading.Thread(target=look, daemon=True, name="event recorder").start()
-        return (e for e in self._events.follow(stop) if service is None or _concerns(e, service))
+        coming = self._events.follow(stop)
+        threading.Thread(target=record, daemon=True, name="event recorder").start()
+        return (e for e in coming if service is None or _concerns(e, service))
+
+    def recorded_events(self, stop: threading.Event, every: float) -> Iterator[Event]:
+        """What is recorded from this call on, looked for every so many seconds: for who reads `live` besides."""
+        return self._events.follow(stop, every)
 
     def doctor(self) -> Diagnosis:
         """What would hurt this installation now or later, each with a fix; a silent engine is a finding."""
@@ -145,11 +150,17 @@ class Launcher:
 
         return Health(self._observer, self._engine).usage(self.select(names))
 
+    def follow_usage(self, stop: threading.Event, seconds: float) -> Iterator[tuple[Usage, ...]]:
+        """What the running containers use, every so many seconds, until `stop` is set; nothing while none can tell."""
+        from service_launcher.health import Health
+
+        return Health(self._observer, self._engine).follow_usage(tuple(self.entries), stop, seconds)
+
     def plan(self, action: Action, names: Sequence[str] = (), phases: Sequence[str] = ()) -> Plan:
         """What an operation would do now, and why. Raises EngineUnavailable."""
         wanted = self._wanted(names, phases)
         EngineView(self._engine).containers()
-        operation = self._new_operation(action, _ignore, {})
+        operation = self._new_operation(action, _ignore, {}, Order(self.settings.actor))
         if action == "start":
             return operation.plan_start(wanted, by_phase=not names)[0]
         return operation.plan_stop(wanted) if action == "stop" else operation.plan_restart(wanted)
@@ -296,35 +307,49 @@ class Launcher:
         return [f"{file}: added {', '.join(added)}"] if added else [f"{file}: nothing to add"]
 
     def start(
-        self, names: Sequence[str] = (), phases: Sequence[str] = (), listener: Listener = _ignore
+        self,
+        names: Sequence[str] = (),
+        phases: Sequence[str] = (),
+        listener: Listener = _ignore,
+        order: Order | None = None,
     ) -> OperationReport:
         """Start services and whatever they need, and wait until they are ready.
 
         Without names it is a start by phase (all phases unless some are given): owners may decline it, and a freeze
-        stops it. Raises Busy, EngineUnavailable, PreflightRefused, Interrupted.
+        stops it. `order` says who asks, and lets them cancel. Raises Busy, EngineUnavailable, PreflightRefused,
+        Interrupted.
         """
         wanted = self._wanted(names, phases)
         needed = self.graph.with_needs(wanted)
-        with self._operation("start", needed, names, listener, self.graph.with_dependants(needed)) as operation:
+        perhaps = self.graph.with_dependants(needed)
+        with self._operation("start", needed, names, listener, order, perhaps) as operation:
             operation.start(wanted, by_phase=not names)
         return operation.report()
 
     def stop(
-        self, names: Sequence[str] = (), phases: Sequence[str] = (), listener: Listener = _ignore
+        self,
+        names: Sequence[str] = (),
+        phases: Sequence[str] = (),
+        listener: Listener = _ignore,
+        order: Order | None = None,
     ) -> OperationReport:
         """Stop services after everything that depends on them. Raises as `start` does."""
         wanted = self._wanted(names, phases)
-        with self._operation("stop", self.graph.with_dependants(wanted), names, listener) as operation:
+        with self._operation("stop", self.graph.with_dependants(wanted), names, listener, order) as operation:
             operation.stop(wanted)
         return operation.report()
 
     def restart(
-        self, names: Sequence[str] = (), phases: Sequence[str] = (), listener: Listener = _ignore
+        self,
+        names: Sequence[str] = (),
+        phases: Sequence[str] = (),
+        listener: Listener = _ignore,
+        order: Order | None = None,
     ) -> OperationReport:
         """Stop services with their running dependants, then start all of these again. Raises as `start` does."""
         wanted = self._wanted(names, phases)
         touched = self.graph.with_needs(self.graph.with_dependants(wanted))
-        with self._operation("restart", touched, names, listener) as operation:
+        with self._operation("restart", touched, names, listener, order) as operation:
             # Before anything is stopped: what could not be started again is better left running.
             if not operation.preflight([s for s in wanted if s in self.plugins.owners]):
                 stopped = operation.stop(wanted)
@@ -411,10 +436,10 @@ class Launcher:
     def _wanted(self, names: Sequence[str], phases: Sequence[str]) -> tuple[str, ...]:
         return self.select(names, phases or (() if names else ("all",)))
 
-    def _new_operation(self, action: Action, listener: Listener, locks: Mapping[str, Path]) -> Operation:
+    def _new_operation(self, action: Action, listener: Listener, locks: Mapping[str, Path], order: Order) -> Operation:
         return Operation(
             action=action,
-            actor=self.settings.actor,
+            order=order,
             observer=self._observer,
             engine=self._engine,
             events=self._events,
@@ -429,15 +454,17 @@ class Launcher:
         services: Collection[str],
         names: Sequence[str],
         listener: Listener,
+        order: Order | None,
         perhaps: Collection[str] = (),
     ) -> Iterator[Operation]:
         """An operation on `services`, with the locks of these and of those that it may `perhaps` take along."""
+        order = order or Order(self.settings.actor)
         if not names:
             freeze.check(self.settings.root, self.environment)
         locked = {self._lock_name(s) for s in (*services, *perhaps) if self.entries[s].plugin}
-        with self._locks(locked, f"{action} {' '.join(services)}") as locks:
+        with self._locks(locked, f"{action} {' '.join(services)}", order.actor) as locks:
             EngineView(self._engine).containers()
-            operation = self._new_operation(action, listener, locks)
+            operation = self._new_operation(action, listener, locks, order)
             operation.problems += self._close_the_cut_off(locked)
             with operation.recorded(services):
                 yield operation
@@ -455,12 +482,12 @@ class Launcher:
                 yield Problem(severity="warn", summary=words, fix="launcher events")
 
     @contextlib.contextmanager
-    def _locks(self, names: Iterable[str], purpose: str) -> Iterator[dict[str, Path]]:
+    def _locks(self, names: Iterable[str], purpose: str, actor: str = "") -> Iterator[dict[str, Path]]:
         folder = own_folder(self.settings) / "locks"
         with contextlib.ExitStack() as stack:
             # In sorted order, so that two launchers never wait for each other's second lock.
             yield {
-                name: stack.enter_context(lock.hold(folder, name, self.settings.actor, purpose))
+                name: stack.enter_context(lock.hold(folder, name, actor or self.settings.actor, purpose))
                 for name in sorted(names)
             }
 

@@ -9,9 +9,12 @@ from service_launcher.models import HealthReport
 VALUES: Mapping[str, float] = {"ok": 1, "degraded": 0.5, "down": 0, "healthy": 1, "critical": 0}
 
 
-def exposition(report: HealthReport) -> str:
-    """The report in Prometheus' text format; what is not counted is left out."""
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+def exposition(report: HealthReport, launches: Mapping[tuple[str, str, str], int] | None = None) -> str:
+    """The report in Prometheus' text format; what is not counted is left out.
+
+    `launches` counts starts by service, way and outcome, for a process that lives long enough to count.
+    """
+    from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
     registry = CollectorRegistry()
 
@@ -37,4 +40,9 @@ def exposition(report: HealthReport) -> str:
             cpu.labels(*labels).set(used.cpu_percent)
             memory.labels(*labels).set(used.memory_bytes)
             limit.labels(*labels).set(used.memory_limit_bytes)
+    if launches is not None:
+        way = ("service_name", "method", "status")
+        total = Counter("service_launcher_launch_total", "Starts since the server began", way, registry=registry)
+        for key, number in launches.items():
+            total.labels(*key).inc(number)
     return generate_latest(registry).decode()

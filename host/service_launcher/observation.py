@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,7 @@ class Reading:
     statuses: tuple[ServiceStatus, ...]
     problems: tuple[Problem, ...] = ()
     engine_error: EngineUnavailable | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)  # how long the check of each service took
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Observer:
     redact: Redactor
     events: EventLog
     seen: dict[str, LastKnown] = field(default_factory=dict)
+    took: dict[str, float] = field(default_factory=dict)
 
     def reading(self, services: Sequence[str], view: EngineView) -> Reading:
         """What is true of the services now. A silent engine makes them unknown; raises nothing."""
@@ -62,7 +65,8 @@ class Observer:
             view.containers()
         except EngineUnavailable as error:
             engine_error = error
-        return Reading(self.statuses(services, view), tuple(self.plugins.problems), engine_error)
+        statuses = self.statuses(services, view)
+        return Reading(statuses, tuple(self.plugins.problems), engine_error, {s: self.took[s] for s in services})
 
     def context(
         self,
@@ -106,7 +110,9 @@ class Observer:
 
     def status(self, service: str, view: EngineView) -> ServiceStatus:
         """What the owner says, `unknown` where it cannot be asked or its evidence is old; never raises."""
+        began = time.monotonic()
         status = self._status(service, view)
+        self.took[service] = round(time.monotonic() - began, 4)
         return _not_fresh(status) or status if status.state is ServiceState.READY else status
 
     def _status(self, service: str, view: EngineView) -> ServiceStatus:

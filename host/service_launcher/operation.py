@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,16 @@ POLL_SECONDS = 0.2  # the application's answer has no event
 REREAD_SECONDS = 5.0  # in case an event was lost
 SETTLE_SECONDS = 3.0  # a failure seen for so long is one; during its start a service may look ill for a moment
 GRACE_SECONDS = 30  # what a stop may take beyond a service's own time
+CANCEL_SECONDS = 0.2  # how soon a waiting operation notices that it is cancelled
+
+
+@dataclass(frozen=True)
+class Order:
+    """Who asked for an operation, the id that it gets, and the event by which they take it back."""
+
+    actor: str
+    id: str = field(default_factory=lambda: secrets.token_hex(6))
+    cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
@@ -44,13 +55,12 @@ class Operation:
     """One operation: its identity, its locks, whom to tell, and how it has ended for each service."""
 
     action: Action
-    actor: str
+    order: Order
     observer: Observer
     engine: Engine
     events: EventLog
     listener: Listener
     locks: Mapping[str, Path]
-    id: str = field(default_factory=lambda: secrets.token_hex(6))
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     changed: bool = False
@@ -212,7 +222,7 @@ class Operation:
         if self.events.lost:
             problems.append(Problem(severity="warn", summary=self.events.lost, fix="df -h; ls -l .launcher"))
         return OperationReport(
-            id=self.id,
+            id=self.order.id,
             action=self.action,
             outcomes=tuple(self.outcomes.values()),
             problems=tuple(problems),
@@ -263,6 +273,7 @@ class Operation:
 
     def _follow(self, pending: list[str], waiting: dict[str, _Wait], changes: Changes) -> None:
         while pending or waiting:
+            self._go_on()
             self._hand_over_what_can(pending, waiting)
             poll = False
             for status in self.observer.statuses(list(waiting), EngineView(self.engine)):
@@ -278,7 +289,17 @@ class Operation:
                         self._show(status.id, phase, status.message)
             if waiting and not any(self._can_begin(s, pending, waiting) for s in pending):
                 nearest = min(wait.deadline for wait in waiting.values()) - time.monotonic()
-                changes.wait(max(0.0, min(POLL_SECONDS if poll else REREAD_SECONDS, nearest)))
+                self._wait(changes, max(0.0, min(POLL_SECONDS if poll else REREAD_SECONDS, nearest)))
+
+    def _wait(self, changes: Changes, seconds: float) -> None:
+        """Until a container changes, at most so long. Raises Interrupted soon after the operation is cancelled."""
+        until = time.monotonic() + seconds
+        while not changes.wait(min(CANCEL_SECONDS, until - time.monotonic())) and time.monotonic() < until:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self.order.cancelled.is_set():
+            raise Interrupted(2, "cancelled; what was begun is left as it is")
 
     def _hand_over_what_can(self, pending: list[str], waiting: dict[str, _Wait]) -> None:
         for service in list(pending):
@@ -300,9 +321,11 @@ class Operation:
         self.changed = True
         self._show(service, "starting")
         view = EngineView(self.engine)
-        context = self.observer.context(service, view, self.listener, self.locks, self._answers)
+        context = self.observer.context(service, view, self._tell, self.locks, self._answers)
         try:
             self.observer.plugins.start(self.observer.graph.entries[service], context)
+        except Interrupted:
+            raise
         except LauncherError as error:
             self._finish(service, "failed", error.summary)
             self._show(service, "failed", error.summary)
@@ -335,6 +358,7 @@ class Operation:
         if above:
             self._finish(service, "not_tried", f"{', '.join(above)} could not be stopped and needs it")
             return False
+        self._go_on()
         self._handed_over[service] = time.monotonic()
         self.changed = True
         self._show(service, "stopping")
@@ -345,6 +369,8 @@ class Operation:
             detail = view.detail(container.id) if container is not None else None
             if detail is not None and detail.state in ("running", "restarting", "paused"):
                 raise LauncherError(f"its container is still {detail.state}", f"launcher status {service}")
+        except Interrupted:
+            raise
         except LauncherError as error:
             self._finish(service, "failed", error.summary)
             return False
@@ -354,7 +380,7 @@ class Operation:
 
     def _stop_through_owner_or_labels(self, service: str) -> str:
         entry = self.observer.graph.entries[service]
-        context = self.observer.context(service, EngineView(self.engine), self.listener, self.locks)
+        context = self.observer.context(service, EngineView(self.engine), self._tell, self.locks)
         try:
             if service not in self.observer.plugins.owners:
                 raise PluginFailed(f"its plugin {entry.plugin} is not working")
@@ -394,10 +420,21 @@ class Operation:
         self.outcomes[service] = Outcome.model_validate(outcome)
 
     def _show(self, service: str, phase: Phase, message: str = "") -> None:
-        self.listener(Progress(service=service, phase=phase, message=self.observer.redact(message)))
+        self._tell(Progress(service=service, phase=phase, message=self.observer.redact(message)))
+
+    def _tell(self, progress: Progress) -> None:
+        """Show progress; what is told from inside a long step, such as a pull, is where that step can be cancelled."""
+        self._go_on()
+        self.listener(progress)
 
     def _record(self, what: str, service: str | None = None, **detail: object) -> None:
-        event = {"operation": self.id, "service": service, "what": what, "actor": self.actor, "detail": detail}
+        event = {
+            "operation": self.order.id,
+            "service": service,
+            "what": what,
+            "actor": self.order.actor,
+            "detail": detail,
+        }
         self.events.record(Event.model_validate(event))
 
 

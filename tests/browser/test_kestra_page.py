@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.installations import REAL_KESTRA, USERNAME, Installation
 
 pytestmark = [pytest.mark.kestra, pytest.mark.browser]
 
-# The browser's own errands would be refused by the network and fill the log.
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 LOAD_MILLISECONDS = 60_000
 EVERY_CHARACTER = "Bb2\"'$#:{}\\%é"
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
-        page = browser.new_page()
-        page.set_default_timeout(LOAD_MILLISECONDS)
-        yield page
-        browser.close()
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(LOAD_MILLISECONDS)
+    yield page
+    context.close()
 
 
-def _sign_in(page: Page, address: str, password: str) -> int:
+def sign_in(page: Page, address: str, password: str) -> int:
     """Fill in the form of Kestra's page; the status of the first call that it makes with these credentials."""
     page.goto(address)
     page.wait_for_url("**/login**")
@@ -55,8 +49,8 @@ def test_signing_in_with_a_hard_password_lists_the_flows(copied, page: Page, pas
                      credentials=(USERNAME, password))  # fmt: skip
 
     address = done.out.split("Kestra Orchestrator: ")[1].split()[0]
-    assert _sign_in(page, address, password + "wrong") == 401
-    assert _sign_in(page, address, password) == 200
+    assert sign_in(page, address, password + "wrong") == 401
+    assert sign_in(page, address, password) == 200
     page.wait_for_url(lambda url: "login" not in url)
     page.goto(f"{address}/ui/main/flows")
     expect(page.get_by_role("link", name="hello").first).to_be_visible(timeout=LOAD_MILLISECONDS)
