@@ -23,6 +23,8 @@ from service_launcher.cli import Session
 from service_launcher.cli import launcher as root_command
 from service_launcher.launcher import Launcher
 from service_launcher.plugins import DEADLINES
+from service_launcher.web.application import Api, table
+from service_launcher.web.protection import Authority
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs/reference"
@@ -39,10 +41,10 @@ OWN_VARIABLES = {
     "NO_COLOR": ("launcher", "set to anything: no colours"),
     "DOCKER_HOST": ("launcher, scripts", "address of the Docker Engine, as for `docker`"),
     "DOCKER_CONTEXT": ("launcher", "name of a docker context, as for `docker`; DOCKER_HOST wins"),
-    "SERVICE_LAUNCHER_PORT": ("launcher serve, open", "the page's port; then `STATUS_PORT`, then `PORT`, else 3500"),
-    "STATUS_PORT": ("launcher serve, open", "an older name of the same"),
-    "PORT": ("launcher serve, open", "the oldest name of the same"),
-    "CORS_ORIGIN": ("launcher serve", "origins, with commas, whose pages may read what is open; default none"),
+    "SERVICE_LAUNCHER_PORT": ("launcher serve, launcher open", "the port of the API and the page; default 3500"),
+    "STATUS_PORT": ("launcher serve, launcher open", "the same, where SERVICE_LAUNCHER_PORT is not set"),
+    "PORT": ("launcher serve, launcher open", "the same, where neither is set"),
+    "CORS_ORIGIN": ("launcher serve", "exact origins, with commas, whose pages may read what is open; default none"),
     "KESTRA_DIST": ("scripts/up, tools/images/build", "a release of Kestra (executable, jar or folder) to build from"),
     "LAUNCHER_CACHE": ("tools/images/build", "where built images are kept; default `~/.cache/service-launcher`"),
     "XDG_CACHE_HOME": ("tools/images/build", "where that default lies instead of `~/.cache`"),
@@ -198,6 +200,28 @@ def exit_codes() -> str:
     )
 
 
+def http() -> str:
+    """Every route with the authority it needs and what it answers."""
+    routes = [r for r in table(object.__new__(Api)) if r.include_in_schema]
+    rows = [
+        (f"`{' '.join(sorted(r.methods))} {r.path}`", str(r.authority.value), _first(inspect.getdoc(r.endpoint)))
+        for r in routes
+    ]
+    return "\n".join(
+        [
+            "# HTTP API\n",
+            NOTE,
+            "`launcher serve` answers on 127.0.0.1 and [::1], port 3500 unless a variable says otherwise. A token is "
+            "sent as `Authorization: Bearer …`; the operator's lies in `.launcher/token`, the viewer's in "
+            "`.launcher/token.view`, and `launcher open` signs a browser in. `/openapi.json` is the whole "
+            "description.\n",
+            _table(("authority", "what a caller needs"), _commented(Authority)),
+            "## Routes\n",
+            _table(("route", "authority", "answer"), rows),
+        ]
+    )
+
+
 def plugin_variables() -> Iterator[models.Variable]:
     """The variables of the plugins in this repository, as they declare them."""
     seen = set()
@@ -286,6 +310,7 @@ def rendered() -> dict[Path, str]:
         "exit-codes.md": exit_codes(),
         "variables.md": variables(),
         "events.md": events(),
+        "http.md": http(),
     }
     files = pages | {f"schemas/{name}": text for name, text in schemas().items()}
     return {FOLDER / name: text.rstrip("\n") + "\n" for name, text in files.items()}

@@ -16,7 +16,7 @@ from tests.conftest import CHECKOUT
 from tests.docs.pages import Page, pages
 
 #: Of every shell and every process; nobody sets them for this project.
-ORDINARY = {"PATH", "HOME", "PWD", "TMPDIR", "EUID", "BASH_SOURCE"}
+ORDINARY = {"PATH", "HOME", "PWD", "TMPDIR", "EUID", "BASH_SOURCE", "DISPLAY", "WAYLAND_DISPLAY"}
 #: Between a script and the file that it sources.
 SOURCED = {"ROOT", "CONSENT"}
 #: Read inside containers, from images, or from /etc/os-release, and not from the environment of an operator.
@@ -51,6 +51,9 @@ def read_by_python(path: Path) -> Iterator[str]:
         value = node.value if isinstance(node, ast.Constant) else constants.get(getattr(node, "id", ""))
         return value if isinstance(value, str) and re.fullmatch(r"[A-Z][A-Za-z_]*_[A-Za-z_]*|CI|PORT", value) else None
 
+    for node in tree.body:  # asked for one after the other
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple) and "_VARIABLES" in ast.unparse(node):
+            yield from filter(None, map(name, node.value.elts))
     for node in ast.walk(tree):
         key = None
         if isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Attribute):
