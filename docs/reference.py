@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: hooks, commands, JSON, exit codes, environment variables, events and states.
+"""Writes docs/reference from the code: commands, JSON, exit codes, environment variables, events and states.
 
 `scripts/reference` runs it; with `--check` it names what is stale and exits with 1. Nothing is written by hand but
 the meanings below, and a word without a meaning is an error.
@@ -22,7 +22,6 @@ from service_launcher.checks import HealthUsageError
 from service_launcher.cli import Session
 from service_launcher.cli import launcher as root_command
 from service_launcher.launcher import Launcher
-from service_launcher.plugins import DEADLINES
 from service_launcher.web.application import Api, table
 from service_launcher.web.protection import Authority
 
@@ -111,18 +110,6 @@ RECORDS: tuple[type[BaseModel], ...] = (
     models.Diagnosis,
     models.HealthReport,
 )
-
-
-def hooks() -> str:
-    """Every hook with its signature, docstring and deadline, in the order of the contract."""
-    parts = ["# Hooks\n", NOTE, inspect.getdoc(hookspecs) or "", ""]
-    for name, function in vars(hookspecs).items():
-        if name.startswith("launcher_"):
-            signature = str(inspect.signature(function)).replace("'", "")
-            parts += [f"## {name}\n", f"```python\n{name}{signature}\n```\n", inspect.getdoc(function) or ""]
-            more = " and the limit of the entry" if name in ("launcher_start", "launcher_stop") else ""
-            parts += ["", f"It has {DEADLINES[name]:g} s{more}.", ""]
-    return "\n".join(parts)
 
 
 def walk(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, click.Context]]:
@@ -304,7 +291,6 @@ def _sentence(text: str) -> str:
 def rendered() -> dict[Path, str]:
     """Every file of the reference with what belongs into it."""
     pages = {
-        "hooks.md": hooks(),
         "commands.md": commands(),
         "json.md": json_page(),
         "exit-codes.md": exit_codes(),

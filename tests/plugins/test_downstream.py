@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CHECKOUT
+from tests.engines import PrivateEngine
 from tests.environments import run
 
 IDENTITY = ("-c", "user.name=Tests", "-c", "user.email=tests@localhost")
@@ -95,3 +96,10 @@ def test_a_plugin_that_this_host_breaks_fails_the_step(repository: Path) -> None
     assert done.returncode == 1
     assert "an example plugin of v1.0.0 no longer works" in done.stderr
     assert "a_name_that_was_public" in done.stdout
+
+
+@pytest.mark.docker
+def test_the_plugins_of_this_repositorys_last_release_work(engine: PrivateEngine) -> None:
+    done = run("scripts/downstream", cwd=CHECKOUT, DOCKER_HOST=engine.address)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("downstream: ")
