@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewPage
+from tests.browser.conftest import WAIT_MILLISECONDS, NewPage
 from tests.engines import PrivateEngine, wait_for
 from tests.web.served import Served
 
@@ -115,9 +115,9 @@ def test_a_wrong_password_is_explained_and_mended_in_the_file_alone(running: Ser
         page.get_by_role("dialog").get_by_role("button", name="Restart", exact=True).click()
         card = page.locator("article.operation[data-state=failed]").first
         expect(card).to_be_visible(timeout=90_000)
-        card.get_by_role("button", name="Why?").first.click()
+        row(page, POSTGRES).get_by_role("button", name="Why?").click()
         expect(page.locator("#panel .cause")).to_contain_text(
-            "KESTRA_DB_PASSWORD is not the password that the database was first started with"
+            "KESTRA_DB_PASSWORD is not the password that the database was first started with", timeout=WAIT_MILLISECONDS
         )
         assert "another1Password2of3" not in page.content()
     finally:
