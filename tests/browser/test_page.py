@@ -264,9 +264,11 @@ def test_filters_stand_in_the_address_and_an_address_can_be_shared(running: Serv
 
 
 def test_the_timeline_tells_who_and_why_the_doctor_what_to_do_and_plugins_where_from(
-    running: Served, new_page: NewPage
+    running: Served, new_page: NewPage, engine: PrivateEngine
 ) -> None:
     page = new_page("viewer")
+    running.ended(running.begin("start"))
+    engine.docker("kill", "tools-kestra")
     page.get_by_role("link", name="Timeline").click()
     expect(
         page.locator("#view tbody tr").filter(has_text="container ended").filter(has_text="exit code: 137").first
