@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewPage
+from tests.browser.conftest import WAIT_MILLISECONDS, NewPage
 from tests.engines import PrivateEngine, wait_for
 from tests.web.served import Served
 
@@ -115,9 +115,9 @@ def test_a_wrong_password_is_explained_and_mended_in_the_file_alone(running: Ser
         page.get_by_role("dialog").get_by_role("button", name="Restart", exact=True).click()
         card = page.locator("article.operation[data-state=failed]").first
         expect(card).to_be_visible(timeout=90_000)
-        card.get_by_role("button", name="Why?").first.click()
+        row(page, POSTGRES).get_by_role("button", name="Why?").click()
         expect(page.locator("#panel .cause")).to_contain_text(
-            "KESTRA_DB_PASSWORD is not the password that the database was first started with"
+            "KESTRA_DB_PASSWORD is not the password that the database was first started with", timeout=WAIT_MILLISECONDS
         )
         assert "another1Password2of3" not in page.content()
     finally:
@@ -264,9 +264,11 @@ def test_filters_stand_in_the_address_and_an_address_can_be_shared(running: Serv
 
 
 def test_the_timeline_tells_who_and_why_the_doctor_what_to_do_and_plugins_where_from(
-    running: Served, new_page: NewPage
+    running: Served, new_page: NewPage, engine: PrivateEngine
 ) -> None:
     page = new_page("viewer")
+    running.ended(running.begin("start"))
+    engine.docker("kill", "tools-kestra")
     page.get_by_role("link", name="Timeline").click()
     expect(
         page.locator("#view tbody tr").filter(has_text="container ended").filter(has_text="exit code: 137").first
