@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Campaign(config.getoption("--faults-table")))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What stands in a folder of real parts is marked so, whatever its author remembered.
 
@@ -39,10 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     are each on their own.
     """
     for item in items:
+        file = Path(item.path).relative_to(CHECKOUT / "tests")
         if "row" not in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
-        folder = Path(item.path).relative_to(CHECKOUT / "tests").parts[0]
-        if folder in ("integration", "faults", "browser", "web"):
+            item.add_marker(pytest.mark.xdist_group(str(file)))
+        if file.parts[0] in ("integration", "faults", "browser", "web"):
             item.add_marker(pytest.mark.docker)
 
 

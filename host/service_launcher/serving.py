@@ -120,6 +120,7 @@ def _detached(settings: Settings) -> int:
         return child
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (descriptor, 1), (descriptor, 2)):
+    # The command's results have a descriptor of their own, which would keep whoever reads them waiting.
+    for source, target in ((nothing, 0), (descriptor, 1), (descriptor, 2), (descriptor, sys.stdout.fileno())):
         os.dup2(source, target)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from service_launcher import envfile, settings
 from service_launcher.engine import Engine
@@ -13,6 +14,7 @@ from service_launcher.launcher import Launcher
 from service_launcher.models import Diagnosis
 from service_launcher.plugins import HookCall, Plugins
 from service_launcher.redaction import Redactor
+from service_launcher.settings import Settings
 
 
 def build(
@@ -23,9 +25,13 @@ def build(
     Raises ConfigurationError.
     """
     found = settings.load(root, actor)
+    return _assembled(found, on_call, found.state)
+
+
+def _assembled(found: Settings, on_call: Callable[[HookCall], None] | None, notes: Path | None) -> Launcher:
     environment = envfile.load(found.root, os.environ)
     redact = Redactor(environment.secret_values())
-    plugins = Plugins.discover(found.root, on_call, found.state, redact)
+    plugins = Plugins.discover(found.root, on_call, notes, redact)
     events = EventLog(found.state / "events.jsonl", redact)
     events.listen(lambda event: plugins.tell(event, environment))
     return Launcher(found, environment, plugins, Engine(), events)
@@ -41,10 +47,11 @@ def diagnose(root: str | None = None) -> Diagnosis:
 
     Raises RootNotFound.
     """
-    found = settings.find_root(root)
+    found = settings.load(root)
     try:
-        return build(root).doctor()
+        # Not even a note of which plugin is being imported: doctor leaves nothing behind.
+        return _assembled(found, None, None).doctor()
     except ConfigurationError as error:
         from service_launcher import doctor
 
-        return doctor.without_installation(found, Engine(), error)
+        return doctor.without_installation(found.root, Engine(), error)

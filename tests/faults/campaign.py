@@ -197,6 +197,11 @@ class Case:
         outcome = next((o for o in done.json()["outcomes"] if o["service"] == service), {"result": "none"})
         return Seen(outcome["result"], done.code, self.since or done.seconds)
 
+    def holds(self, process: subprocess.Popen[str]) -> bool:
+        """Whether a launcher has the project's lock, read without touching it."""
+        lock = self.installation.root / ".launcher/locks/tools.lock"
+        return lock.exists() and f'"pid": {process.pid},' in lock.read_text()
+
     @contextlib.contextmanager
     def starting(self, *arguments: str, **exported: str) -> Iterator[subprocess.Popen[str]]:
         """A start under way; at the end of the block it has ended, by itself or by Ctrl-C."""

@@ -92,7 +92,8 @@ def hangs_in_start(case: Case) -> Iterator[Seen]:
     """A start may take half an hour, because images may have to come first; a person need not wait for it."""
     plugin = install(case.folder / "installed", "hanging_plugin", _hanging("launcher_start"))
     with case.starting("start", **plugin) as start:
-        wait_for(lambda: case.installation.launcher("start", "kestra").code == 4, 20, "the start is under way")
+        wait_for(lambda: case.holds(start), 20, "the start is under way")
+        assert case.installation.launcher("start", "kestra").code == 4
         start.send_signal(signal.SIGINT)
         case.injected()
         code = start.wait(10)

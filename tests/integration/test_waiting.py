@@ -58,7 +58,7 @@ def test_what_cannot_come_up_is_failed_with_its_reason(
     assert done.code == 1, done.text
     assert "kestra-orchestrator: failed" in done.text
     assert words in done.text
-    assert "launcher logs kestra-orchestrator" in done.text
+    assert "  try: " in done.text
     assert installation.state("kestra-postgres") == "ready"
 
 
