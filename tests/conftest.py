@@ -32,18 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Campaign(config.getoption("--faults-table")))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What stands in a folder of real parts is marked so, whatever its author remembered.
-
-    The tests of a file run in one process and in their order, for some build on the one before; rows of the campaign
-    are each on their own.
-    """
+    """What stands in a folder of real parts is marked so, whatever its author remembered."""
     for item in items:
-        file = Path(item.path).relative_to(CHECKOUT / "tests")
-        if "row" not in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(str(file)))
-        if file.parts[0] in ("integration", "faults", "browser", "web"):
+        folder = Path(item.path).relative_to(CHECKOUT / "tests").parts[0]
+        if folder in ("integration", "faults", "browser", "web"):
             item.add_marker(pytest.mark.docker)
 
 
