@@ -15,7 +15,7 @@ def node_ids() -> frozenset[str]:
     """The node ids of all tests, slow ones too, each also without its parameters."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "slow or not slow", "-p", "no:cacheprovider"],
-        cwd=CHECKOUT, env={k: v for k, v in os.environ.items() if k != "LAUNCHER_TEST_NETWORK"},
+        cwd=CHECKOUT, env={k: v for k, v in os.environ.items() if k not in ("LAUNCHER_TEST_NETWORK", "PYTEST_ADDOPTS")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]
