@@ -175,6 +175,7 @@ def test_in_portuguese_no_english_word_of_the_page_is_left(running: Served, new_
         left = _left(page.evaluate(TEXTS), words)
         assert not left, f"{view}: {left}"
     english = new_page()
+    visit(english, VIEWS[0])
     assert len(_left(english.evaluate(TEXTS), words)) > 10, "the check finds English where there is some"
 
 

@@ -23,7 +23,7 @@ from tests.installations import Done, Installation
 
 SEED = 4
 MOMENTS = 20
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"  # the launcher has threads
 
 
 def _at_once(case: Case, *commands: Sequence[str]) -> list[Done]:
