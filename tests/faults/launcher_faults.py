@@ -236,7 +236,12 @@ def _clock(case: Case, offset: str) -> dict[str, str]:
 
 
 @row(
-    "F35", "clock stepped in mid-start", "one hour ahead, two back, while a start waits", state="ready", prepared=False
+    "F35",
+    "clock stepped in mid-start",
+    "one hour ahead, two back, while a start waits",
+    state="ready",
+    slow=True,
+    prepared=False,
 )
 def clock_stepped(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="3")
