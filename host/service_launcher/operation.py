@@ -257,6 +257,11 @@ class Operation:
             entry = self.observer.graph.entries[service]
             try:
                 reason = self.observer.plugins.drift(entry, self.observer.context(service, view, answers=self._answers))
+            except PluginFailed as error:
+                # Not knowing is no reason to make a ready service anew, and to stop what depends on it for that.
+                words = f"whether {service} has changed is unknown: {error.summary}"
+                self.problems.append(Problem(severity="warn", summary=words, fix=error.fix, service=service))
+                continue
             except LauncherError as error:
                 reason = f"whether it has changed is unknown: {error.summary}"
             if reason:

@@ -144,8 +144,12 @@ def _explained(command: Command) -> None:
     text = command.done.text
     assert "Traceback" not in text, text
     assert "should not have happened" not in text, text
-    if command.argv[0] in ("doctor", "health"):
-        return  # their code is a verdict, and each finding has its own fix
+    if command.argv[0] == "doctor" and command.done.code == 1:  # a verdict, whose every failure has its own fix
+        lines = text.splitlines()
+        failures = [number for number, line in enumerate(lines) if line.startswith("✖ fail")]
+        assert failures, text
+        assert all("try:" in lines[number + 1] for number in failures), text
+        return
     if command.done.code not in (0, 130, 143) and "--json" not in command.argv:
         assert "Error:" in command.done.err or "❌" in command.done.err, text
         assert "Try:" in command.done.err or "try:" in command.done.err, text

@@ -39,26 +39,31 @@ def test_ready_is_said_within_a_moment_of_being_so(installation: Installation, e
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "words"),
+    ("behaviour", "words", "next_command"),
     [
-        ({"STANDIN_EXIT": "3"}, "exit code 3"),
+        ({"STANDIN_EXIT": "3"}, "exit code 3", "launcher logs kestra-orchestrator"),
         (
             {"STANDIN_API": "401", "STANDIN_AUTH_INITIALIZED": "false", "STANDIN_AUTH_ERRORS": "Invalid password"},
             "Invalid password",
+            "set KESTRA_BASICAUTH_USERNAME and KESTRA_BASICAUTH_PASSWORD to values that Kestra accepts",
         ),
-        ({"STANDIN_API": "401"}, "refuses the credentials"),
+        (
+            {"STANDIN_API": "401"},
+            "refuses the credentials",
+            "if KESTRA_BASICAUTH_PASSWORD has just been changed: launcher restart kestra",
+        ),
     ],
     ids=["crash loop", "no login", "other credentials"],
 )
 def test_what_cannot_come_up_is_failed_with_its_reason(
-    installation: Installation, behaviour: dict[str, str], words: str
+    installation: Installation, behaviour: dict[str, str], words: str, next_command: str
 ) -> None:
     _stand_in(installation, **behaviour)
     done = installation.launcher("start")
     assert done.code == 1, done.text
     assert "kestra-orchestrator: failed" in done.text
     assert words in done.text
-    assert "  try: " in done.text
+    assert f"try: {next_command}" in done.text
     assert installation.state("kestra-postgres") == "ready"
 
 
