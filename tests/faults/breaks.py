@@ -596,7 +596,7 @@ def tried(clone: Path, case: Break, rows: tuple[str, ...]) -> list[Verdict]:
     command = ("pytest", "-q", "-p", "no:cacheprovider", "--timeout", str(ROW_SECONDS), "-m", "slow or not slow")
     with broken(clone, case.changes):
         subprocess.run(
-            [*command, "--junit-xml", str(report), *tests],
+            [*command, "-o", "junit_family=legacy", "--junit-xml", str(report), *tests],
             cwd=clone,
             env={
                 **os.environ,
@@ -633,7 +633,9 @@ def main(words: list[str]) -> int:
         def one(case: Break, rows: tuple[str, ...]) -> list[Verdict]:
             clone = clones.get()
             try:
-                return tried(clone, case, rows)
+                found = tried(clone, case, rows)
+                print(f"{case.what}: {', '.join(f'{v.row} {v.colour}' for v in found)}", file=sys.stderr, flush=True)
+                return found
             finally:
                 clones.put(clone)
 
