@@ -11,7 +11,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from docker.api.client import APIClient
 
 READ_SECONDS = 2.0  # every reading command has to end within 3 s, also with a frozen engine
+INSPECTION_SECONDS = 12.0  # evidence counts for 15 s
+CHECK_SECONDS = 5.0  # after a run of a health check: most are 10 s apart
 STALL_SECONDS = 60.0  # a pull without a single byte for this long has failed
 
 _HEALTH = re.compile(r"\((healthy|unhealthy|health: starting)\)")
@@ -304,11 +306,49 @@ class ImageFacts:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-class EngineView:
-    """The engine as it stood at one moment: the list is read once, so that all services are judged alike."""
+class Inspections:
+    """What inspecting containers told, for as long as it holds while the engine's events are followed.
 
-    def __init__(self, engine: Engine, failure: EngineUnavailable | None = None) -> None:
+    It holds until an event about the container, until its line in the list is another one, or until there may be a
+    later run of its health check, of which no event tells.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Container, Detail, float]] = {}
+
+    def forget(self, events: Iterable[ContainerEvent]) -> None:
+        """Something has happened to these containers."""
+        for event in events:
+            self._known.pop(event.container_id, None)
+
+    def keep(self, container: Container, detail: Detail) -> None:
+        """Remember an inspection, unless the list tells another story, or the container is on its way up."""
+        settled = container.state == detail.state and container.health == detail.health != "starting"
+        if settled:
+            self._known[container.id] = container, detail, time.monotonic()
+
+    def of(self, container: Container) -> Detail | None:
+        """The inspection of a container whose line in the list was read just now; None where it has to be made."""
+        before, detail, at = self._known.get(container.id, (None, None, 0.0))
+        if before != container or detail is None or time.monotonic() - at > INSPECTION_SECONDS:
+            return None
+        checked = detail.health_log[-1].ended_at if detail.health_log else None
+        if checked is not None and (datetime.now(UTC) - checked).total_seconds() > CHECK_SECONDS:
+            return None
+        return detail
+
+
+class EngineView:
+    """The engine as it stood at one moment: the list is read once, so that all services are judged alike.
+
+    `inspections` are those of earlier views, for who follows the engine's events.
+    """
+
+    def __init__(
+        self, engine: Engine, failure: EngineUnavailable | None = None, inspections: Inspections | None = None
+    ) -> None:
         self.engine = engine
+        self._inspections = inspections
         self._lock = threading.Lock()
         self._containers: tuple[Container, ...] | None = None
         self._facts: EngineFacts | None = None
@@ -350,7 +390,15 @@ class EngineView:
 
     def detail(self, container_id: str) -> Detail | None:
         """The inspection of one container, None when it is gone."""
-        return self._asked(lambda: self.engine.detail(container_id))
+        if self._inspections is None:
+            return self._asked(lambda: self.engine.detail(container_id))
+        listed = next((c for c in self.containers() if c.id == container_id), None)
+        detail = self._inspections.of(listed) if listed else None
+        if detail is None:
+            detail = self._asked(lambda: self.engine.detail(container_id))
+            if listed and detail:
+                self._inspections.keep(listed, detail)
+        return detail
 
     def image(self, name: str) -> ImageFacts | None:
         """What a local image is, None when there is none of that name."""

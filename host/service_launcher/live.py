@@ -15,7 +15,7 @@ from typing import Any
 
 from service_launcher import lock
 from service_launcher.compose_service import MODE, SERVICE
-from service_launcher.engine import Changes, ContainerEvent, Engine, EngineView
+from service_launcher.engine import Changes, ContainerEvent, Engine, EngineView, Inspections
 from service_launcher.errors import Busy, ConfigurationError, EngineUnavailable
 from service_launcher.events import EventLog
 from service_launcher.models import Event, ServiceState
@@ -47,15 +47,17 @@ class Live:
             while not stop.is_set():
                 try:
                     with self.engine.watch() as changes:
+                        inspections = Inspections()
                         while not stop.is_set():
                             recorder = recorder or self._recorder(held)
-                            reading = self.observer.reading(services, EngineView(self.engine))
+                            view = EngineView(self.engine, inspections=inspections)
+                            reading = self.observer.reading(services, view)
                             if recorder:
                                 recorder.states(reading)
                             yield reading
                             if reading.engine_error:
                                 break
-                            happened = self._wait(changes, reading, stop)
+                            happened = self._wait(changes, reading, stop, inspections)
                             if recorder:
                                 recorder.happened(happened)
                 except EngineUnavailable as error:
@@ -65,12 +67,15 @@ class Live:
                     yield reading
                 stop.wait(RECONNECT_SECONDS)
 
-    def _wait(self, changes: Changes, reading: Reading, stop: threading.Event) -> tuple[ContainerEvent, ...]:
+    def _wait(
+        self, changes: Changes, reading: Reading, stop: threading.Event, inspections: Inspections
+    ) -> tuple[ContainerEvent, ...]:
         """Until one of our containers changes, or it is time to look anyway. Raises EngineUnavailable."""
         moving = any(s.state in (ServiceState.STARTING, ServiceState.STOPPING) for s in reading.statuses)
         deadline = time.monotonic() + (HURRIED_SECONDS if moving else REREAD_SECONDS)
         while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
             happened = changes.wait(min(PING_SECONDS, left))
+            inspections.forget(happened)
             if ours := tuple(event for event in happened if self.service(event)):
                 return ours
             if not happened:

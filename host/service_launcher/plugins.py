@@ -1,8 +1,8 @@
 """Finds plugins, loads each one alone, and calls every hook through one guard.
 
 pluggy offers no isolation: one broken import stops the loading of all, one exception loses every answer. So each
-plugin is loaded and asked by itself, on a thread with a deadline, and what it answers is validated. Only pluggy's
-public interface is used.
+plugin has a manager to itself, is loaded and asked on a thread with a deadline, and what it answers is validated.
+Only pluggy's public interface is used.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import re
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pluggy
@@ -109,6 +112,23 @@ class _Hooks:
         return self.__dict__
 
 
+#: The specifications alone: pluggy looks at each name of what it is given, and it is given them once for each plugin.
+_SPECIFIED = ModuleType(hookspecs.__name__)
+_HOOKS = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("launcher_")}
+vars(_SPECIFIED).update(_HOOKS)
+
+
+def _check_known(callers: Iterable[pluggy.HookCaller]) -> None:
+    """A hook that no specification knows would never be called: a typing error, or a hook that is gone."""
+    for caller in callers:
+        if not caller.has_spec() and not any(implementation.optionalhook for implementation in caller.get_hookimpls()):
+            raise PluginFailed(
+                f"unknown hook {caller.name}: mistyped, or not of service-launcher {_own_version()}; "
+                f"known: {', '.join(sorted(_HOOKS))}",
+                "mend the plugin",
+            )
+
+
 class Plugins:
     """Every plugin of this installation behind typed methods; a broken one is named and the rest goes on."""
 
@@ -127,8 +147,7 @@ class Plugins:
         self.owners: dict[str, str] = {}
         self.entries: dict[str, ManifestEntry] = {}
         self.problems: list[Problem] = []
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
-        self._manager.add_hookspecs(hookspecs)
+        self._managers: dict[str, pluggy.PluginManager] = {}
         self._answers: dict[str, TypeAdapter[Any]] = {}
         for entry_point in sorted(entry_points, key=lambda e: (e.name, e.value)):
             self._load(entry_point, allowed(entry_point.name))
@@ -307,8 +326,6 @@ class Plugins:
         if twin := self.found.get(plugin.name):
             twin.state = "failed"
             twin.reason = f"two entry points are named {plugin.name}: {twin.distribution} and {plugin.distribution}"
-            if self._manager.has_plugin(plugin.name):
-                self._manager.unregister(name=plugin.name)
             return
         self.found[plugin.name] = plugin
         if refusal:
@@ -321,29 +338,17 @@ class Plugins:
             self._loading.begin(plugin.name)
             module = self._called(plugin.name, "load", entry_point.load)
             _restore_pluggy(plugin.name)
+            manager = pluggy.PluginManager(hookspecs.PROJECT)
+            manager.add_hookspecs(_SPECIFIED)
             hooks = _Hooks(module)
-            self._manager.register(hooks, name=plugin.name)
-            self._check_pending(hooks)
+            manager.register(hooks, name=plugin.name)
+            callers = manager.get_hookcallers(hooks) or []
+            _check_known(callers)
         except (PluginFailed, pluggy.PluginValidationError, ValueError) as error:
-            # Older pluggy leaves a plugin half registered when a signature is wrong.
-            if self._manager.has_plugin(plugin.name):
-                self._manager.unregister(name=plugin.name)
             plugin.state, plugin.reason = "failed", self._redact(_why(error))
             return
-        plugin.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(hooks) or ()))
-
-    def _check_pending(self, hooks: object) -> None:
-        """A hook that no specification knows would never be called: a typing error, or a hook that is gone."""
-        known = {name for name in dir(hookspecs) if name.startswith("launcher_")}
-        for caller in self._manager.get_hookcallers(hooks) or ():
-            optional = any(i.plugin is hooks and i.optionalhook for i in caller.get_hookimpls())
-            if caller.name not in known and not optional:
-                own = _own_version()
-                raise PluginFailed(
-                    f"unknown hook {caller.name}: mistyped, or not of service-launcher {own}; "
-                    f"known: {', '.join(sorted(known))}",
-                    "mend the plugin",
-                )
+        self._managers[plugin.name] = manager
+        plugin.hooks = tuple(sorted(caller.name for caller in callers))
 
     def _adopt_entries(self) -> None:
         claims: dict[str, list[tuple[str, ManifestEntry]]] = {}
@@ -391,8 +396,7 @@ class Plugins:
         """One hook of one plugin; None when it has no such hook. `answer` is the type to validate against."""
         if hook not in self.found[name].hooks:
             return [] if str(answer).startswith("list") else None
-        others = [p for n, p in self._manager.list_name_plugin() if n != name and p is not None]
-        caller = self._manager.subset_hook_caller(hook, others)
+        caller = getattr(self._managers[name].hook, hook)
 
         def call() -> Any:
             results = caller(**arguments)
@@ -467,32 +471,66 @@ def guarded(
     Raises PluginFailed for what the plugin does wrong, in words that `redact` has gone over. A LauncherError passes
     through: it comes from the host's own parts, which the plugin called, and says better what happened.
     """
-    seconds = DEADLINES[hook] + extra_seconds
-    results: list[T] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:  # noqa: BLE001 - SystemExit from a plugin must not end the launcher
-            failures.append(error)
-
-    thread = threading.Thread(target=run, daemon=True, name=f"{plugin}.{hook}")
     began = time.monotonic()
-    with _aside:
-        thread.start()
-        thread.join(seconds)
     fix = f"launcher plugins list; mend or disable {plugin} (config/plugins.toml)"
-    if thread.is_alive():
-        raise PluginFailed(f"plugin {plugin} did not return from {hook} within {time.monotonic() - began:.1f} s", fix)
-    if failures:
-        failure = failures[0]
+    try:
+        with _aside, _thread() as thread:
+            answer, failure = thread.run(call, DEADLINES[hook] + extra_seconds)
+    except Empty:
+        seconds = time.monotonic() - began
+        raise PluginFailed(f"plugin {plugin} did not return from {hook} within {seconds:.1f} s", fix) from None
+    if failure is not None:
         if isinstance(failure, LauncherError) and hook != "load":
             raise failure
         raise PluginFailed(
             f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {redact(_words(failure))}", fix
         ) from failure
-    return results[0]
+    return answer  # type: ignore[no-any-return]
+
+
+class _Thread:
+    """A daemon thread that runs one call after another: making one takes longer than most hooks."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
+        self._results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        threading.Thread(target=self._work, daemon=True, name="plugins").start()
+
+    def run(self, call: Callable[[], Any], seconds: float) -> tuple[Any, BaseException | None]:
+        """What the call returned, or what it raised. Raises queue.Empty when it takes longer."""
+        self._calls.put(call)
+        return self._results.get(timeout=seconds)
+
+    def end(self) -> None:
+        """End once the present call returns, if it ever does."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            try:
+                self._results.put((call(), None))
+            except BaseException as error:  # noqa: BLE001 - SystemExit from a plugin must not end the launcher
+                self._results.put((None, error))
+            del call  # and what it holds on to
+
+
+_idle: deque[_Thread] = deque()
+os.register_at_fork(after_in_child=_idle.clear)  # a child has none of its parent's threads
+
+
+@contextlib.contextmanager
+def _thread() -> Iterator[_Thread]:
+    """A thread for one call; one whose call has not come back is never used again."""
+    try:
+        thread = _idle.pop()
+    except IndexError:
+        thread = _Thread()
+    try:
+        yield thread
+    except BaseException:
+        thread.end()
+        raise
+    _idle.append(thread)
 
 
 def _words(failure: BaseException) -> str:
