@@ -175,14 +175,18 @@ class Case:
         return dict(self.installation.launcher("status", service, "--json").json()["services"][0])
 
     def until(self, state: str, seconds: float, service: str = "kestra", words: str = "") -> Seen:
-        """Read the status until it has a state and says some words; the last one read counts."""
+        """Read the status until it has a state and says some words; the last one read counts.
+
+        Words that never came are part of what was seen, so that no row takes the state alone.
+        """
         seen: list[Seen] = []
 
         def reached() -> bool:
             done = self.installation.launcher("status", service, "--json")
             status = done.json()["services"][0]
-            seen[:] = [Seen(status["state"], done.code, self.since)]
-            return status["state"] == state and words in status["message"]
+            told = words in status["message"]
+            seen[:] = [Seen(status["state"] if told else f"{status['state']}, not {words!r}", done.code, self.since)]
+            return status["state"] == state and told
 
         with contextlib.suppress(AssertionError):
             wait_for(reached, seconds, f"{service} is {state} with {words!r}", every=0.1)

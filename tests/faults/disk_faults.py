@@ -54,14 +54,16 @@ def disk_full_for_env(case: Case) -> Iterator[Seen]:
     with small_disk(case.folder / "small", 30) as disk:
         moved = Recorded.copied(CHECKOUT, disk / "root", case.engine, kestra=STAND_IN)
         commands, case.installation = case.installation.commands, moved
+        assert moved.launcher("init").code == 0
         before = (moved.root / ".env").read_bytes()
         ballast = fill(disk, 0)
-        done = moved.launcher("init")
+        done = moved.launcher("init", "--default", "ADDED=1")
+        assert ".env cannot be written" in done.err, done.text
         assert (moved.root / ".env").read_bytes() == before
         assert not list(moved.root.glob(".env.*.new"))
         yield Seen("not written", done.code, done.seconds)
         ballast.unlink()
-        assert moved.launcher("init").code == 0
+        assert moved.launcher("init", "--default", "ADDED=1").code == 0
         assert (moved.root / ".env").read_bytes().startswith(before)
         commands += moved.commands
     case.installation = Recorded.copied(CHECKOUT, case.folder / "again", case.engine, kestra=STAND_IN)

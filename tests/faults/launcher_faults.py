@@ -181,7 +181,7 @@ def killed_in_mid_write(case: Case) -> Iterator[Seen]:
     program = str(Path(sys.executable).with_name("launcher"))
     points, killed = 0, 0
     for call in ("write", "fsync", "rename", "fchown"):
-        for number in (1, 2) if call == "fsync" else (1,):
+        for number in {"write": (1, 2, 3, 4), "fsync": (1, 2)}.get(call, (1,)):
             condition = f"inject={call}:signal=KILL:when={number}"
             only = ["-P", str(case.installation.root)] if call == "fsync" and number == 2 else []
             argv = ["strace", "-f", "-o", "/dev/null", "-e", condition, *only, program]
