@@ -43,6 +43,7 @@ class Reading:
     problems: tuple[Problem, ...] = ()
     engine_error: EngineUnavailable | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)  # how long the check of each service took
+    without_plugin: frozenset[str] = frozenset()  # whose owner does not work, or failed when it was asked
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Observer:
     events: EventLog
     seen: dict[str, LastKnown] = field(default_factory=dict)
     took: dict[str, float] = field(default_factory=dict)
+    without_plugin: set[str] = field(default_factory=set)
 
     def reading(self, services: Sequence[str], view: EngineView) -> Reading:
         """What is true of the services now. A silent engine makes them unknown; raises nothing."""
@@ -66,7 +68,9 @@ class Observer:
         except EngineUnavailable as error:
             engine_error = error
         statuses = self.statuses(services, view)
-        return Reading(statuses, tuple(self.plugins.problems), engine_error, {s: self.took[s] for s in services})
+        took = {service: self.took[service] for service in services}
+        alone = frozenset(self.without_plugin.intersection(services))
+        return Reading(statuses, tuple(self.plugins.problems), engine_error, took, alone)
 
     def context(
         self,
@@ -117,11 +121,16 @@ class Observer:
 
     def _status(self, service: str, view: EngineView) -> ServiceStatus:
         entry = self.graph.entries[service]
+        self.without_plugin.discard(service)
         if service not in self.plugins.owners:
+            if entry.plugin is not None:
+                self.without_plugin.add(service)
             return self._without_owner(entry, view)
         try:
             status = self.plugins.status(entry, self.context(service, view))
         except LauncherError as error:
+            if isinstance(error, PluginFailed):
+                self.without_plugin.add(service)
             return _unknown(entry, self.redact(error.summary))
         if status.state is ServiceState.STOPPED and entry.stack:
             with contextlib.suppress(PluginFailed):  # a plugin that cannot say so does not skip

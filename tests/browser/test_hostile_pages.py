@@ -119,10 +119,16 @@ def test_no_page_of_another_origin_changes_or_reads_anything(
     began = time.time()
     operations = served.call("GET", "/api/operations", "viewer").json()
     page = mapped.new_page()
+    answers: dict[str, int] = {}
+    page.on("response", lambda answer: answers.update({answer.url: answer.status}) if ":3500/" in answer.url else None)
     page.goto(f"http://{host}/")
     for way in WAYS:
         for address in ("http://127.0.0.1:3500", "http://localhost:3500"):
             assert tried(page, way, address) == "", (way, address)
+    # The launcher itself refuses what the browser lets through: a frame, and a form's POST.
+    for address in ("http://127.0.0.1:3500", "http://localhost:3500"):
+        assert (answers[f"{address}/"], answers[f"{address}/api/services/kestra/start"]) == (403, 403)
+    assert set(answers.values()) == {403}, answers
     assert served.call("GET", "/api/operations", "viewer").json() == operations
     assert served.installation.engine.events(began) == []
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import WAIT_MILLISECONDS, NewPage
 from tests.engines import PrivateEngine, wait_for
+from tests.faults.campaign import STAND_IN
+from tests.faults.place_faults import install
+from tests.registry import Registry
 from tests.web.served import Served
 
 pytestmark = pytest.mark.browser
@@ -282,6 +287,66 @@ def test_the_timeline_tells_who_and_why_the_doctor_what_to_do_and_plugins_where_
     plugin = page.locator("tr.plugin").filter(has_text="kestra")
     for words in ("active", "launcher-kestra", "launcher_kestra.plugin", KESTRA):
         expect(plugin).to_contain_text(words)
+
+
+def test_an_image_that_has_to_come_first_is_shown_byte_by_byte(
+    stopped: Served, new_page: NewPage, engine: PrivateEngine, tmp_path: Path
+) -> None:
+    page = new_page()
+    assert stopped.installation.compose("down").code == 0  # no container holds on to the image
+    local = stopped.installation.root / ".env.local"
+    with Registry.serving(engine, STAND_IN, tmp_path, bytes_per_second=20_000_000) as registry:
+        engine.docker("image", "rm", "--force", STAND_IN)
+        local.write_text(f"KESTRA_IMAGE={registry.image}\n")
+        try:
+            press(page, "start")
+            step = page.locator("article.operation li").filter(has_text="pulling the image")
+            expect(step.locator("progress")).to_be_visible()
+            seen: set[str] = set()
+
+            def more() -> bool:
+                seen.update(re.findall(r"(\d+) of \d+ MB", step.text_content() or ""))
+                return len(seen) > 2
+
+            wait_for(more, 20, "its bytes grow", every=0.05)
+            has_state(page, "ready")
+        finally:
+            local.unlink()
+            engine.docker("load", "--input", str(tmp_path / "image.tar"))
+    stopped.ended(stopped.begin("start"))
+    assert stopped.call("GET", f"/api/services/{KESTRA}").json()["current"]["image"] == STAND_IN
+
+
+def test_a_failed_plugin_and_the_stand_in_are_plainly_marked(
+    running: Served, new_page: NewPage, browser: Browser, tmp_path: Path
+) -> None:
+    page = new_page("viewer")
+    expect(row(page).locator(".mark.rehearsal")).to_have_text("REHEARSAL: a stand-in, not the real service")
+    expect(page.locator(".mark.broken")).to_have_count(0)
+    entry = {
+        "id": "shelf", "type": "tools", "path": ".", "start": "true", "stack": "tools", "plugin": "shelf",
+        "managed": "docker-compose",
+    }  # fmt: skip
+    manifest = running.installation.root / "config/services-manifest.json"
+    whole = manifest.read_text()
+    document = json.loads(whole)
+    document["services"].append(document["services"][0] | {"compose": None, "aliases": [], "depends_on": []} | entry)
+    exported = install(tmp_path / "installed", "shelf", "raise RuntimeError('its file is missing')\n")
+    try:
+        manifest.write_text(json.dumps(document))
+        with Served.started(running.installation, "--port", "3511", port=3511, **exported) as other:
+            second = browser.new_page(locale="en-US")
+            second.goto(other.code("viewer"))
+            broken = second.locator("tr[data-service=shelf]")
+            expect(broken.locator(".mark.broken")).to_have_text("plugin not working")
+            expect(broken).to_have_attribute("data-state", "unknown")
+            expect(broken).to_contain_text("its file is missing")
+            expect(row(second).locator(".mark.broken")).to_have_count(0)
+            second.get_by_role("link", name="Plugins").click()
+            expect(second.locator("tr.plugin.failed")).to_contain_text("its file is missing")
+            second.close()
+    finally:
+        manifest.write_text(whole)
 
 
 def test_numbers_of_use_are_there_while_somebody_looks(running: Served, new_page: NewPage) -> None:

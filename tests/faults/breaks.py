@@ -193,8 +193,8 @@ BREAKS = (
         (
             Change(
                 HOST + "observation.py",
-                "        statuses = self.statuses(services, view)\n        return Reading(",
-                '        statuses = tuple(_unknown(self.graph.entries[service], "") for service in services)\n        return Reading(',
+                "        statuses = self.statuses(services, view)\n        took = ",
+                '        self.statuses(services, view)\n        statuses = tuple(_unknown(self.graph.entries[service], "") for service in services)\n        took = ',
             ),
         ),
         (
@@ -470,8 +470,8 @@ BREAKS = (
         (
             Change(
                 HOST + "plugins.py",
-                "    if thread.is_alive():\n",
-                "    if thread.is_alive():\n        return []\n    if thread.is_alive():\n",
+                "    except Empty:\n",
+                "    except Empty:\n        return []  # type: ignore[return-value]\n",
             ),
         ),
         (

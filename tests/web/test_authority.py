@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import service_launcher.web
 from service_launcher.web.protection import GuardedRoute, declared
@@ -145,6 +146,86 @@ def test_a_token_is_taken_from_the_header_only_and_never_logged(served: Served) 
     root = served.installation.root
     for file in (root / "served.log", root / ".launcher/events.jsonl"):
         assert not file.exists() or token not in file.read_text()
+
+
+#: `launcher serve` with one route that fails in a way that nobody foresaw, by words that hold the caller's token.
+FAILING = """
+from fastapi import Request
+from service_launcher.__main__ import main
+from service_launcher.web.application import Api
+
+async def who(self, request: Request):
+    "What the caller's token allows."
+    raise RuntimeError(request.headers["authorization"])
+
+Api.who = who
+main()
+"""
+
+
+def test_a_token_is_in_no_log_and_no_answer_even_when_the_server_fails(home: Installation, tmp_path: Path) -> None:
+    log, command = tmp_path / "log", [sys.executable, "-c", FAILING, "--root", str(home.root), "serve"]
+    with (
+        log.open("w") as out,
+        subprocess.Popen([*command, "--port", "3514"], env=home.environment, stdout=out, stderr=out) as process,
+    ):
+        served = Served(home, process, 3514)
+        try:
+            wait_for(served.answers, 20, "it answers")
+            token = served.token()
+            answers = [
+                served.call("GET", "/api/sessions", "operator"),
+                served.call("GET", f"/nothing?code={token}", "operator"),
+                served.call("GET", f"/api/services/{token}", "operator", headers={"Referer": token, "Cookie": token}),
+                served.call("GET", f"/api/timeline?token={token}"),
+                served.call("POST", "/api/services/nobody/start", "operator", {}),
+            ]
+        finally:
+            process.terminate()
+    assert answers[0].status == 500
+    assert answers[0].json()["message"] == "this should not have happened; see the server's log"
+    assert [answer.status for answer in answers[1:]] == [404, 404, 400, 404]
+    assert not [answer for answer in answers if token in answer.body.decode() + str(answer.headers)]
+    assert "RuntimeError" in log.read_text(), "what happened is in the log"
+    written = [log, *(home.root / ".launcher").rglob("*.jsonl"), *home.root.rglob("*.log")]
+    assert not [path for path in written if token in path.read_text()]
+
+
+@pytest.fixture
+def neighbour() -> Iterator[int]:
+    """A process in a second network namespace, joined to this one by a cable: 198.51.100.9 there, .8 here."""
+    with subprocess.Popen(["unshare", "--net", "sleep", "infinity"]) as process:
+        inside, own = ["nsenter", "--net", f"--target={process.pid}", "ip"], os.readlink("/proc/thread-self/ns/net")
+        wait_for(lambda: os.readlink(f"/proc/{process.pid}/ns/net") != own, 10, "it has a network of its own")
+        cable = ["ip", "link", "add", "here", "type", "veth", "peer", "name", "there", "netns", str(process.pid)]
+        try:
+            subprocess.run(cable, check=True)
+            for ip, name, address in ((["ip"], "here", "198.51.100.8/24"), (inside, "there", "198.51.100.9/24")):
+                subprocess.run([*ip, "address", "add", address, "dev", name], check=True)
+                subprocess.run([*ip, "link", "set", name, "up"], check=True)
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def test_who_is_on_another_machine_reaches_nothing(served: Served, neighbour: int, tmp_path: Path) -> None:
+    listening = {
+        connection.laddr.ip
+        for connection in psutil.Process(served.process.pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1", "::1"}
+
+    def asked(port: int) -> int:
+        curl = ["curl", "-s", "-o", "/dev/null", "--max-time", "5", f"http://198.51.100.8:{port}/"]
+        there = ["nsenter", "--net", f"--target={neighbour}"]
+        return subprocess.run([*there, *curl], capture_output=True, check=False).returncode
+
+    assert asked(served.port) == 7  # curl's word for a connection that was refused
+    command = [sys.executable, "-m", "http.server", "--bind", "198.51.100.8", "3515"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as control:
+        wait_for(lambda: asked(3515) == 0, 10, "a server on the cable is reached")
+        control.terminate()
 
 
 def test_guessing_is_slowed_down_and_locks_nobody_out(home: Installation) -> None:

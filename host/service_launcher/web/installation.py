@@ -13,6 +13,7 @@ from service_launcher.errors import ConfigurationError
 if TYPE_CHECKING:
     from service_launcher.launcher import Launcher
     from service_launcher.models import ServiceStatus
+    from service_launcher.observation import Reading
 
 
 class Installation:
@@ -49,15 +50,16 @@ class Installation:
         return {file: _stamp(file) for file in files}
 
 
-def service_document(launcher: Launcher, status: ServiceStatus, took: float | None) -> dict[str, Any]:
+def service_document(launcher: Launcher, status: ServiceStatus, reading: Reading) -> dict[str, Any]:
     """A service as the API shows it: its manifest fields, who needs it, its commands, and what is true of it now."""
-    entry = launcher.entries[status.id]
+    entry, took = launcher.entries[status.id], reading.seconds.get(status.id)
     above = [s for s in launcher.graph.with_dependants([status.id]) if s != status.id]
     return {
         **entry.model_dump(mode="json"),
         "title": entry.title or entry.id,
         "dependants": above,
         "managed_here": status.id in launcher.plugins.owners or bool(entry.plugin),
+        "plugin_failed": status.id in reading.without_plugin,
         "commands": {action: f"launcher {action} {status.id}" for action in ("start", "stop", "restart")},
         "state": status.state,
         "message": status.message,

@@ -288,7 +288,7 @@ class Feed:
 
 
 def _viewed(launcher: Launcher, reading: Reading, wrong: LauncherError | None) -> View:
-    services = {s.id: service_document(launcher, s, reading.seconds.get(s.id)) for s in reading.statuses}
+    services = {s.id: service_document(launcher, s, reading) for s in reading.statuses}
     problems = [problem.model_dump(mode="json") for problem in dict.fromkeys(reading.problems)]
     if wrong is not None:
         words = f"{launcher.redact(wrong.summary)}; what is shown rests on the values before"

@@ -128,9 +128,9 @@ class Row {
     set(this.element, "data-service", service.id);
     set(this.element, "data-state", now.state);
     set(this.element, "data-container", current.container ?? "none");
-    this.draw("marks", [current.rehearsal, current.mode, current.version, pluginBroken(service)], () => fill(this.marks,
+    this.draw("marks", [current.rehearsal, current.mode, current.version, service.plugin_failed], () => fill(this.marks,
       current.rehearsal && h("span", { class: "mark rehearsal" }, t("rehearsal")),
-      pluginBroken(service) && h("span", { class: "mark broken" }, t("plugin_failed")),
+      service.plugin_failed && h("span", { class: "mark broken" }, t("plugin_failed")),
       current.mode === "manual" && h("span", { class: "mark" }, t("by_hand")),
       current.version && h("span", { class: "mark plain" }, t("version", { version: current.version }))));
     write(this.message, current.message);
@@ -205,10 +205,6 @@ function tick(table) {
 /** What a phase of an operation means, in words. */
 export function phase(word) {
   return t({ starting: "starting_phase", health: "health_phase", stopping: "stopping_phase", ready: "ready_phase", failed: "failed_phase" }[word] ?? word);
-}
-
-function pluginBroken(service) {
-  return service.managed_here && service.state === "unknown" && /plugin/.test(service.message);
 }
 
 function disable(button, why) {
