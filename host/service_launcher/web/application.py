@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import importlib.metadata
-import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -49,7 +48,6 @@ KINDS = {
 LANGUAGES = ("en", "pt")
 ID = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
-log = logging.getLogger("service_launcher.web")
 T = TypeVar("T")
 
 ServiceName = Annotated[str, InPath(pattern=ID, description="A service's id or alias.", examples=["ledger"])]
@@ -493,12 +491,6 @@ def _unprocessable(_: Request, error: Exception) -> Response:
     return error_response(422, "config", f"{place}: {first['msg']}"[:300])
 
 
-def _unforeseen(request: Request, error: Exception) -> Response:
-    # The words of an unforeseen exception may hold anything, secrets included; its place is enough to find it.
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace is not None else "?"
-    route = getattr(request.scope.get("route"), "path", "?")
-    log.error("%s %s: %s at %s", request.method, route, type(error).__name__, place)
+def _unforeseen(_: Request, error: Exception) -> Response:
+    # The gate, through which it goes on, tells the log.
     return error_response(500, "unknown", "this should not have happened; see the server's log", "launcher status")

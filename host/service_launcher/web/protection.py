@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -17,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_launcher.web.refusals import Refused, error_response
 from service_launcher.web.tokens import Attempts, Role, Tokens
+
+log = logging.getLogger("service_launcher.web")
 
 BODY_BYTES = 64 * 1024
 SIGN_IN_BYTES = 1024
@@ -99,6 +102,8 @@ class Gate:
             await self._app(scope, _limited(receive, _limit(scope)), with_headers)
         except Refused as refusal:
             await refusal.response()(scope, receive, with_headers)
+        except Exception as error:  # noqa: BLE001 - the server behind it would log its words, which may hold anything
+            log.error("%s %s: %s", scope["method"], getattr(scope.get("route"), "path", "?"), place_of(error))
 
     def _check(self, scope: Scope, headers: _Headers, reader: str | None) -> None:
         # One Host, on the list, letter by letter; a target with an authority of its own would be a second one.
@@ -128,6 +133,15 @@ class Gate:
         origin = headers.one("origin")
         allowed = origin in self._addresses.cors and scope["method"] == "GET" and not headers.one("authorization")
         return origin if allowed else None
+
+
+def place_of(error: BaseException) -> str:
+    """An unforeseen exception as a log may hold it: its kind and where it was raised, enough to find it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace is not None else "?"
+    return f"{type(error).__name__} at {place}"
 
 
 class _Headers:

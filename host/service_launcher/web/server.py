@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import socket
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from types import FrameType
 
@@ -19,7 +20,7 @@ from service_launcher import ports
 from service_launcher.errors import ConfigurationError, Interrupted, LauncherError
 from service_launcher.web.application import Api, create
 from service_launcher.web.installation import Installation
-from service_launcher.web.protection import Addresses
+from service_launcher.web.protection import Addresses, log, place_of
 from service_launcher.web.tokens import Tokens
 
 REQUEST_SECONDS = 15.0  # for a request to come in whole
@@ -175,6 +176,7 @@ def run(installation: Installation, tokens: Tokens, reached: Addresses, sockets:
     """Serve until a signal to end; then streams are closed and operations cancelled, and this returns."""
     sys.setswitchinterval(SWITCH_SECONDS)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    threading.excepthook = _thread_ended
     gate, api = create(installation, tokens, reached)
     config = uvicorn.Config(
         gate,
@@ -192,6 +194,11 @@ def run(installation: Installation, tokens: Tokens, reached: Addresses, sockets:
     )
     with contextlib.suppress(Interrupted, KeyboardInterrupt):
         Server(config, api).run(sockets)
+
+
+def _thread_ended(failure: threading.ExceptHookArgs) -> None:
+    name = failure.thread.name if failure.thread else "?"
+    log.error("the thread %s has ended: %s", name, place_of(failure.exc_value) if failure.exc_value else "?")
 
 
 def _why(host: str, port: int, error: OSError) -> tuple[str, str]:

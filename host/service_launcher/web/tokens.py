@@ -110,11 +110,6 @@ class Tokens:
         """Those of the launcher's own folder, made where they are missing. Raises ConfigurationError."""
         return cls(*(ensure(path(folder, role)) for role in (Role.OPERATOR, Role.VIEWER)))
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
-        return tuple(self._tokens.values())
-
     def role(self, token: str) -> Role | None:
         """Whose token it is; takes the same time whatever is given."""
         found = [role for role, known in self._tokens.items() if hmac.compare_digest(token.encode(), known.encode())]
