@@ -18,6 +18,11 @@ def leave() -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
+def enter(descriptor: int) -> None:
+    """Move this thread into the network namespace that an open file stands for."""
+    _checked(_libc.setns(descriptor, NETWORK_NAMESPACE))
+
+
 @contextlib.contextmanager
 def own_network() -> Iterator[None]:
     """The same until the block ends."""
@@ -26,7 +31,7 @@ def own_network() -> Iterator[None]:
         try:
             yield
         finally:
-            _checked(_libc.setns(before.fileno(), NETWORK_NAMESPACE))
+            enter(before.fileno())
 
 
 def _checked(code: int) -> None:

@@ -194,7 +194,7 @@ BREAKS = (
             Change(
                 HOST + "observation.py",
                 "        statuses = self.statuses(services, view)\n        took = ",
-                '        self.statuses(services, view)\n        statuses = tuple(_unknown(self.graph.entries[service], "") for service in services)\n        took = ',
+                '        self.statuses(services, view)\n        statuses = tuple(_unknown(self.graph.entries[service], "nothing") for service in services)\n        took = ',
             ),
         ),
         (
@@ -266,7 +266,13 @@ BREAKS = (
     ),
     Break(
         ".env is written in place",
-        (Change(HOST + "envfile.py", "        temporary.replace(path)\n", "        path.write_text(text)\n"),),
+        (
+            Change(
+                HOST + "envfile.py",
+                "        temporary.replace(path)\n",
+                "        path.write_text(text)\n        temporary.unlink()\n",
+            ),
+        ),
         (
             "killed in mid-write",
             "power cut",
@@ -404,6 +410,8 @@ BREAKS = (
             Change(HOST + "compose_service.py", "CRASHES = 3 ", "CRASHES = 3000 "),
         ),
         (
+            "database damaged",
+            "volume not writable",
             "crash loop",
             "crash loop unchecked",
             "slow crash loop",
@@ -459,11 +467,7 @@ BREAKS = (
                 'return ServiceState.READY, "running", ()',
             ),
         ),
-        (
-            "first start interrupted",
-            "database damaged",
-            "volume not writable",
-        ),
+        ("first start interrupted",),
     ),
     Break(
         "a hook that hangs counts as one without an answer",
@@ -516,23 +520,24 @@ BREAKS = (
         ("stop ignored",),
     ),
     Break(
-        "the launcher's folder must be new",
+        "a record that has lost its folder ends the operation",
         (
+            Change(HOST + "events.py", "            self._path.parent.mkdir(mode=0o700, exist_ok=True)\n", ""),
             Change(
-                HOST + "settings.py",
-                "settings.state.mkdir(mode=0o700, exist_ok=True)",
-                "settings.state.mkdir(mode=0o700, exist_ok=False)",
+                HOST + "events.py",
+                "        except OSError as error:\n            self.lost",
+                "        except KeyError as error:\n            self.lost",
             ),
         ),
         ("state folder deleted",),
     ),
     Break(
-        "a lock that cannot be made is exit code 1",
+        "a lock that cannot be made counts as held",
         (
             Change(
                 HOST + "lock.py",
-                '        raise ConfigurationError(\n            f"the lock {path} cannot be used',
-                '        raise LauncherError(\n            f"the lock {path} cannot be used',
+                'raise ConfigurationError(\n            f"the lock {path} cannot be used',
+                'raise Busy(\n            f"the lock {path} cannot be used',
             ),
         ),
         ("state folder read-only",),

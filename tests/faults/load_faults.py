@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from service_launcher.logs import LINE_BYTES
+
 from tests.faults.campaign import KESTRA, STAND_IN, Case, Command, Seen, row
 from tests.faults.place_faults import install
 from tests.installations import Done
@@ -111,6 +113,7 @@ def log_flood(case: Case) -> Iterator[Seen]:
     assert "\033[2J" not in done.out
     assert len(done.out.splitlines()) <= 110
     assert memory < MEMORY_MB, f"{memory} MB"
-    _everything, memory = _with_memory(case, "logs", "kestra", "--tail", "100000")
+    everything, memory = _with_memory(case, "logs", "kestra", "--tail", "100000")
     assert memory < MEMORY_MB, f"{memory} MB"
+    assert max(map(len, everything.out.splitlines())) < 2 * LINE_BYTES, "a line without an end comes in pieces"
     yield case.read()
