@@ -315,6 +315,7 @@ class Inspections:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Container, Detail, float]] = {}
+        self.contradicted = False  # by the list, which lags behind a change for a moment: it is worth another look soon
 
     def forget(self, events: Iterable[ContainerEvent]) -> None:
         """Something has happened to these containers."""
@@ -323,8 +324,10 @@ class Inspections:
 
     def keep(self, container: Container, detail: Detail) -> None:
         """Remember an inspection, unless the list tells another story, or the container is on its way up."""
-        settled = container.state == detail.state and container.health == detail.health != "starting"
-        if settled:
+        # Of a container that does not run, the list tells no health.
+        agree = container.state == detail.state and (container.state != "running" or container.health == detail.health)
+        self.contradicted = self.contradicted or not agree
+        if agree and detail.health != "starting":
             self._known[container.id] = container, detail, time.monotonic()
 
     def of(self, container: Container) -> Detail | None:
@@ -332,7 +335,7 @@ class Inspections:
         before, detail, at = self._known.get(container.id, (None, None, 0.0))
         if before != container or detail is None or time.monotonic() - at > INSPECTION_SECONDS:
             return None
-        checked = detail.health_log[-1].ended_at if detail.health_log else None
+        checked = detail.health_log[-1].ended_at if detail.health_log and detail.state == "running" else None
         if checked is not None and (datetime.now(UTC) - checked).total_seconds() > CHECK_SECONDS:
             return None
         return detail

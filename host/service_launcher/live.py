@@ -72,6 +72,7 @@ class Live:
     ) -> tuple[ContainerEvent, ...]:
         """Until one of our containers changes, or it is time to look anyway. Raises EngineUnavailable."""
         moving = any(s.state in (ServiceState.STARTING, ServiceState.STOPPING) for s in reading.statuses)
+        moving, inspections.contradicted = moving or inspections.contradicted, False
         deadline = time.monotonic() + (HURRIED_SECONDS if moving else REREAD_SECONDS)
         while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
             happened = changes.wait(min(PING_SECONDS, left))

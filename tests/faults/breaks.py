@@ -498,6 +498,17 @@ BREAKS = (
         ("log flood",),
     ),
     Break(
+        "what changes is told to the first who asked only",
+        (
+            Change(
+                HOST + "web/stream.py",
+                "        for queue in list(self._subscribers):\n            try:",
+                "        for queue in list(self._subscribers)[:1]:\n            try:",
+            ),
+        ),
+        ("200 readers of the page",),
+    ),
+    Break(
         "a changed configuration is not seen",
         (
             Change(

@@ -1,9 +1,11 @@
-"""More than usual: two hundred services, a flood of log lines (F40, F41)."""
+"""More than usual: two hundred services, a flood of log lines, two hundred readers of the page (F40 to F42)."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
+import socket
 import subprocess
 import sys
 import time
@@ -12,9 +14,11 @@ from pathlib import Path
 
 from service_launcher.logs import LINE_BYTES
 
-from tests.faults.campaign import KESTRA, STAND_IN, Case, Command, Seen, row
+from tests.engines import wait_for
+from tests.faults.campaign import KESTRA, POSTGRES, STAND_IN, Case, Command, Seen, row
 from tests.faults.place_faults import install
 from tests.installations import Done
+from tests.web.served import Served
 
 MANY = 200
 MEMORY_MB = 200
@@ -117,3 +121,29 @@ def log_flood(case: Case) -> Iterator[Seen]:
     assert memory < MEMORY_MB, f"{memory} MB"
     assert max(map(len, everything.out.splitlines())) < 2 * LINE_BYTES, "a line without an end comes in pieces"
     yield case.read()
+
+
+@row("F42", "200 readers of the page", "200 event streams, half of which never read again", state="degraded")
+def two_hundred_readers(case: Case) -> Iterator[Seen]:
+    """The others are told at once, one more is refused, and whoever asks otherwise is answered."""
+    with contextlib.ExitStack() as open_:
+        served = open_.enter_context(Served.started(case.installation))
+        head = f"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n"
+        head += f"Authorization: Bearer {served.token('viewer')}\r\n\r\n"
+        readers = [open_.enter_context(socket.create_connection(("127.0.0.1", served.port), 10)) for _ in range(200)]
+        for reader in readers:
+            reader.sendall(head.encode())
+            assert reader.recv(12) == b"HTTP/1.1 200", "each of them is served"
+        assert served.call("GET", "/api/events", "viewer").status == 503
+        case.engine.docker("pause", POSTGRES)
+        case.injected()
+        for reader in readers[::2]:
+            received = b""
+            while b'"degraded"' not in received:
+                received += reader.recv(65536)
+        seconds = case.since
+        assert served.call("GET", "/api/status").status == 200
+        assert served.memory < 200_000_000, served.memory
+        wait_for(lambda: served.state() == "degraded", 2, "Kestra is degraded for everybody")
+        yield Seen(case.read().state, 0, seconds)
+        case.engine.docker("unpause", POSTGRES)
