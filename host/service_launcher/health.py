@@ -31,6 +31,7 @@ Word = Literal["ok", "degraded", "down", "skipped", "unmanaged"]
 
 #: What two samples of the processor's time have to be apart to tell a rate; reading the states mostly takes as long.
 SAMPLE_SECONDS = 0.25
+FIRST_STRETCH_SECONDS = 2.0
 WORDS: Mapping[ServiceState, Word] = {
     ServiceState.READY: "ok",
     ServiceState.STARTING: "degraded",
@@ -79,7 +80,10 @@ class Health:
         return _Meter(self.engine, self._containers(names, EngineView(self.engine))).read()
 
     def follow_usage(self, names: Sequence[str], stop: threading.Event, seconds: float) -> Iterator[tuple[Usage, ...]]:
-        """What the services' running containers use over each stretch of so many seconds, until `stop` is set."""
+        """What the services' running containers use over each stretch of so many seconds, until `stop` is set.
+
+        The first stretch is a short one, for whoever has just begun to look.
+        """
         before: dict[str, tuple[Container, Sample]] = {}
         while not stop.is_set():
             present: dict[str, tuple[Container, Sample]] = {}
@@ -95,8 +99,8 @@ class Health:
                     for name, (container, sample) in present.items()
                     if name in before and before[name][0].id == container.id
                 )
+            stop.wait(seconds if before else FIRST_STRETCH_SECONDS)
             before = present
-            stop.wait(seconds)
 
     def _sample_of(self, containers: Mapping[str, Container]) -> Callable[[str], Sample | None]:
         return lambda name: self.engine.sample(containers[name].id)

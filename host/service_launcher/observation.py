@@ -6,8 +6,9 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service_launcher import prober
 from service_launcher.compose_service import MODE, SERVICE
@@ -29,6 +30,9 @@ from service_launcher.models import (
 from service_launcher.planner import Graph
 from service_launcher.plugins import Plugins
 from service_launcher.redaction import Redactor
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 SIDE_BY_SIDE = 16
 FRESH_SECONDS = 15.0  # older evidence does not make a service ready (design.md, section 9)
@@ -59,6 +63,13 @@ class Observer:
     seen: dict[str, LastKnown] = field(default_factory=dict)
     took: dict[str, float] = field(default_factory=dict)
     without_plugin: set[str] = field(default_factory=set)
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        """Kept, because who follows reads every few seconds."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(SIDE_BY_SIDE, "reading")
 
     def reading(self, services: Sequence[str], view: EngineView) -> Reading:
         """What is true of the services now. A silent engine makes them unknown; raises nothing."""
@@ -98,11 +109,8 @@ class Observer:
         if len(services) < 2:
             found = [self.status(service, view) for service in services]
         else:
-            from concurrent.futures import ThreadPoolExecutor
-
             # Side by side, so that the slowest owner and not the sum of all decides how long a reading takes.
-            with ThreadPoolExecutor(max_workers=min(len(services), SIDE_BY_SIDE)) as pool:
-                found = list(pool.map(lambda service: self.status(service, view), services))
+            found = list(self._threads.map(lambda service: self.status(service, view), services))
         unknown = {status.id for status in found if status.state is ServiceState.UNKNOWN}
         recorded = self.events.last_states() if unknown - self.seen.keys() else {}
         for number, status in enumerate(found):

@@ -150,7 +150,10 @@ BREAKS = (
                 '            self._finish(service, "ready", error.summary)\n            self._show(service, "failed", error.summary)\n',
             ),
         ),
-        ("port stolen",),
+        (
+            "port stolen",
+            "volume not writable",
+        ),
     ),
     Break(
         "container names are not looked at",
@@ -411,7 +414,6 @@ BREAKS = (
         ),
         (
             "database damaged",
-            "volume not writable",
             "crash loop",
             "crash loop unchecked",
             "slow crash loop",

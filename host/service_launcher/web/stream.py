@@ -35,7 +35,7 @@ RECENT = 200  # recorded events in a snapshot
 ALIVE_SECONDS = 2.0  # a client that hears nothing for longer knows that the connection is gone
 LINGER_SECONDS = 20.0  # how long the watcher goes on without anybody; older dashboards ask every 15 s
 FIRST_SECONDS = 6.0  # for the first reading; a silent engine is known within 3 s
-USAGE_SECONDS = 10.0
+USAGE_SECONDS = 15.0
 HEAR_SECONDS = 0.25  # between two looks at the record
 REST_SECONDS = 5.0  # between two looks whether anybody still asks
 
