@@ -13,6 +13,7 @@ from service_launcher.errors import ConfigurationError, LauncherError
 from service_launcher.hookspecs import hookimpl
 from service_launcher.host import Compose, Host
 from service_launcher.models import (
+    FRESH_SECONDS,
     Action,
     ComposeReference,
     Evidence,
@@ -28,6 +29,7 @@ from service_launcher.models import (
     now,
 )
 
+OVERDUE_SECONDS = 5.0  # a health check that runs rarely may begin so late
 CRASHES = 3  # restarts of one container, without getting healthy, after which it counts as a crash loop
 LOW_DISK_BYTES = 1_000_000_000
 NO_DISK_BYTES = 200_000_000
@@ -436,7 +438,10 @@ def _judge(detail: Detail) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
     killed = "; a process of it was killed for lack of memory" if detail.oom_killed else ""
 
     def health(verdict: Verdict, words: str) -> Evidence:
-        return Evidence(layer="health", verdict=verdict, detail=words, observed_at=(last and last.ended_at) or now())
+        seen, counts = (last and last.ended_at) or now(), FRESH_SECONDS
+        if detail.health_interval >= FRESH_SECONDS:  # the engine's own default is 30 s
+            counts = detail.health_interval + detail.health_timeout + OVERDUE_SECONDS
+        return Evidence(layer="health", verdict=verdict, detail=words, observed_at=seen, counts_seconds=counts)
 
     match detail.health:
         case None | "none":

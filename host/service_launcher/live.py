@@ -79,7 +79,7 @@ class Live:
             inspections.forget(happened)
             if ours := tuple(event for event in happened if self.service(event)):
                 return ours
-            if not happened:
+            if not happened and time.monotonic() < deadline:  # else it is about to be asked more than that
                 self.engine.ping()
         return ()
 

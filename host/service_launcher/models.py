@@ -54,13 +54,21 @@ class Verdict(StrEnum):
     NOT_APPLICABLE = "not_applicable"  # this kind of service has no such layer
 
 
+FRESH_SECONDS = 15.0  # evidence that is older makes no service ready (design.md, section 9)
+
+
 class Evidence(Record):
-    """One observation: which layer, what it says, the words it used, and when it was made."""
+    """One observation: which layer, what it says, the words it used, when it was made, and for how long it counts.
+
+    What is older than `counts_seconds` makes no service ready. That is 15 s; a health check that runs more rarely
+    counts until its next run is overdue.
+    """
 
     layer: Literal["container", "health", "application"]
     verdict: Verdict
     detail: str
     observed_at: datetime = Field(default_factory=now)
+    counts_seconds: float = FRESH_SECONDS
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic documents this use; mypy cannot see it
     @property

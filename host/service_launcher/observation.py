@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 SIDE_BY_SIDE = 16
-FRESH_SECONDS = 15.0  # older evidence does not make a service ready (design.md, section 9)
 SKEW_SECONDS = 5.0  # evidence from further in the future than this says that two clocks differ
 
 
@@ -191,8 +190,9 @@ def _not_fresh(status: ServiceStatus) -> ServiceStatus | None:
         if evidence.verdict is not Verdict.OK:
             continue
         age = evidence.age_seconds
-        if age > FRESH_SECONDS:
-            words = f"its {evidence.layer} evidence is {age:.0f} s old ({evidence.detail}); it counts for 15 s"
+        if age > evidence.counts_seconds:
+            counts = f"{evidence.counts_seconds:.0f} s"
+            words = f"its {evidence.layer} evidence is {age:.0f} s old ({evidence.detail}); it counts for {counts}"
         elif age < -SKEW_SECONDS:
             words = f"the engine's clock is {-age:.0f} s ahead of the launcher's, so the age of its evidence is unknown"
         else:

@@ -8,7 +8,6 @@ import errno
 import ipaddress
 import logging
 import socket
-import sys
 import threading
 from collections.abc import Iterable, Sequence
 from types import FrameType
@@ -30,8 +29,6 @@ CONNECTIONS = 400  # open at once; the next one is closed at once
 HEADER_BYTES = 16 * 1024
 LOOPBACK = ("127.0.0.1", "::1")
 OWN_NAMES = ("127.0.0.1", "[::1]", "localhost", "launcher.localhost")
-#: Of the interpreter's turns between threads: with the usual 5 ms a reading of many services delays every answer.
-SWITCH_SECONDS = 0.0005
 
 
 class Connection(H11Protocol):
@@ -121,7 +118,8 @@ def listen(hosts: Iterable[str], port: int) -> list[socket.socket]:
         for host in hosts:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             try:
-                own = socket.socket(family, socket.SOCK_STREAM)
+                # Named, because asyncio switches Nagle's delay off only where it reads that this is TCP.
+                own = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             except OSError:
                 continue  # a machine without IPv6
             own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -174,7 +172,6 @@ def is_loopback(host: str) -> bool:
 
 def run(installation: Installation, tokens: Tokens, reached: Addresses, sockets: list[socket.socket]) -> None:
     """Serve until a signal to end; then streams are closed and operations cancelled, and this returns."""
-    sys.setswitchinterval(SWITCH_SECONDS)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     threading.excepthook = _thread_ended
     gate, api = create(installation, tokens, reached)

@@ -36,7 +36,7 @@ ALIVE_SECONDS = 2.0  # a client that hears nothing for longer knows that the con
 LINGER_SECONDS = 20.0  # how long the watcher goes on without anybody; older dashboards ask every 15 s
 FIRST_SECONDS = 6.0  # for the first reading; a silent engine is known within 3 s
 USAGE_SECONDS = 15.0
-HEAR_SECONDS = 0.25  # between two looks at the record
+HEAR_SECONDS = 0.5  # between two looks at the record
 REST_SECONDS = 5.0  # between two looks whether anybody still asks
 
 
