@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import statistics
@@ -77,7 +78,8 @@ class Sites:
             path.mkdir()
             install(path, count, broken)
             self.paths.append(path)
-            self.status(path)  # compiles the modules, as pip does
+            compileall.compile_dir(path, quiet=1)  # as pip does
+            self.status(path)
 
     def status(self, path: Path) -> str:
         """What `launcher status --json` prints beside the plugins of a folder."""

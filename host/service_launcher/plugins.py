@@ -22,8 +22,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import pluggy
 from pydantic import TypeAdapter, ValidationError
@@ -100,22 +99,17 @@ class Plugin:
     folder: str = ""
 
 
-class _Hooks:
-    """What a plugin's module or object has, less what every Python object has: pluggy looks at each name of it."""
+class _Names:
+    """Hooks or specifications by name, and nothing else: pluggy looks long at each name of what it is given."""
 
-    def __init__(self, target: object) -> None:
-        for name in dir(target):
-            if not name.startswith("__"):
-                setattr(self, name, getattr(target, name))
+    def __init__(self, names: Mapping[str, object]) -> None:
+        self.__dict__.update(names)
 
     def __dir__(self) -> Iterable[str]:
         return self.__dict__
 
 
-#: The specifications alone: pluggy looks at each name of what it is given, and it is given them once for each plugin.
-_SPECIFIED = ModuleType(hookspecs.__name__)
-_HOOKS = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("launcher_")}
-vars(_SPECIFIED).update(_HOOKS)
+_SPECIFIED = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("launcher_")}
 
 
 def _check_known(callers: Iterable[pluggy.HookCaller]) -> None:
@@ -124,7 +118,7 @@ def _check_known(callers: Iterable[pluggy.HookCaller]) -> None:
         if not caller.has_spec() and not any(implementation.optionalhook for implementation in caller.get_hookimpls()):
             raise PluginFailed(
                 f"unknown hook {caller.name}: mistyped, or not of service-launcher {_own_version()}; "
-                f"known: {', '.join(sorted(_HOOKS))}",
+                f"known: {', '.join(sorted(_SPECIFIED))}",
                 "mend the plugin",
             )
 
@@ -339,8 +333,8 @@ class Plugins:
             module = self._called(plugin.name, "load", entry_point.load)
             _restore_pluggy(plugin.name)
             manager = pluggy.PluginManager(hookspecs.PROJECT)
-            manager.add_hookspecs(_SPECIFIED)
-            hooks = _Hooks(module)
+            manager.add_hookspecs(cast(Any, _Names(_SPECIFIED)))
+            hooks = _Names({name: getattr(module, name) for name in dir(module) if not name.startswith("__")})
             manager.register(hooks, name=plugin.name)
             callers = manager.get_hookcallers(hooks) or []
             _check_known(callers)
@@ -608,6 +602,8 @@ _PLUGGY = [(owner, dict(vars(owner))) for owner in (pluggy, pluggy.PluginManager
 
 def _restore_pluggy(name: str) -> None:
     """Undo what an import did to pluggy, on which everybody else rests. Raises PluginFailed when it did anything."""
+    if all(vars(owner) == before for owner, before in _PLUGGY):
+        return
     changed = [
         (owner, attribute, value)
         for owner, before in _PLUGGY
