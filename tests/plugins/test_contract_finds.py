@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from service_launcher import scaffold
 
+from tests.engines import PrivateEngine
 from tests.environments import PYTHON, run, site
+from tests.plugins.conftest import empty
 
 HOOK = "\n\n@hookimpl\ndef {}:\n    {}\n"
 
@@ -111,12 +113,46 @@ BREAKS = {
     ),
 }
 
+_OWN_START = "\n\n@hookimpl\ndef launcher_start(entry: ManifestEntry, host: Host) -> None:\n"
 
-def made(kind: str, number: int, folder: Path) -> Path:
+#: The same for what can only be seen on a container.
+BREAKS_ON_REAL_PARTS = {
+    "sound": Break(""),
+    "made anew by each start": Break(
+        "test_starting_and_stopping_twice_is_like_once",
+        added=f"{_OWN_START}    found = SERVICE.container(host)\n    if found is not None:\n"
+        '        host.run(["docker", "rm", "--force", "--", found.id], seconds=60)\n    SERVICE.start(host)\n',
+    ),
+    "stops only what runs": Break(
+        "test_starting_and_stopping_twice_is_like_once",
+        added=HOOK.format(
+            "launcher_stop(entry, host)",
+            'if SERVICE.status(host).container != "running":\n        raise LookupError("nothing runs")\n'
+            "    SERVICE.stop(host)",
+        ),
+    ),
+    "remembers instead of looking": Break(
+        "test_the_status_is_true_after_it_was_killed",
+        "    status = SERVICE.status(host)\n",
+        "    status = SERVICE.status(host)\n    if STARTED:\n"
+        '        return status.model_copy(update={"state": ServiceState.READY, "message": "started"})\n',
+        added=f"\nSTARTED: list[str] = []\n{_OWN_START}    SERVICE.start(host)\n    STARTED.append(entry.id)\n"
+        + HOOK.format("launcher_stop(entry, host)", "STARTED.clear()\n    SERVICE.stop(host)"),
+    ),
+    "comes back only when it is removed": Break(
+        "test_the_status_is_true_after_it_was_killed",
+        added=f"{_OWN_START}    found = SERVICE.container(host)\n"
+        '    if found is not None and found.state == "exited":\n'
+        '        raise LookupError("remove it first")\n    SERVICE.start(host)\n',
+    ),
+}
+
+
+def made(kind: str, number: int, folder: Path, image: str = "local/nothing:1", health: str = "") -> Path:
     """A plugin from the scaffold, broken in one way, with its tests."""
     name = f"broken-{number}"
-    distribution = scaffold.make(name, "probe", folder, image="local/nothing:1", port=8080, health="")
-    one = BREAKS[kind]
+    distribution = scaffold.make(name, "probe", folder, image=image, port=8080, health=health)
+    one = (BREAKS if image == "local/nothing:1" else BREAKS_ON_REAL_PARTS)[kind]
     file = distribution / (
         one.file if one.file == "pyproject.toml" else f"launcher_broken_{number}/{one.file.format(name=name)}"
     )
@@ -159,6 +195,21 @@ def _begin(distribution: Path, installed: Path, test: str) -> subprocess.Popen[s
 @pytest.mark.parametrize("kind", BREAKS)
 def test_the_contract_finds(failed: dict[str, set[str]], kind: str) -> None:
     assert failed[kind] == {BREAKS[kind].found_by} - {""}
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("kind", BREAKS_ON_REAL_PARTS)
+def test_the_contract_finds_on_real_parts(kind: str, engine: PrivateEngine, tmp_path: Path) -> None:
+    empty(engine)
+    health = "curl -fsS http://localhost:8081/health"
+    distribution = made(kind, 1, tmp_path, "local/kestra-rehearsal:1", health)
+    installed = site(tmp_path / "site", distribution)
+    wanted = "like_once or after_it_was_killed"
+    command = (str(PYTHON), "-m", "pytest", "-q", "--require-docker", "-p", "no:cacheprovider", "-k", wanted)
+    done = run(*command, cwd=distribution, PYTHONPATH=str(installed), DOCKER_HOST=engine.address)
+    assert "2 passed" in done.stdout or " failed" in done.stdout, done.stdout[-3000:]
+    found = set(re.findall(r"^(?:FAILED|ERROR) \S+::(test_\w+)", done.stdout, re.MULTILINE))
+    assert found == {BREAKS_ON_REAL_PARTS[kind].found_by} - {""}, done.stdout[-3000:]
 
 
 def test_without_an_engine_the_tests_on_real_parts_are_skipped_or_fail_as_asked(tmp_path: Path) -> None:
