@@ -21,8 +21,10 @@ from service_launcher.models import (
     Variable,
     Verdict,
 )
+from service_launcher.prober import Answer
 
 __all__ = [
+    "Answer",
     "AutoStart",
     "Cause",
     "Compose",

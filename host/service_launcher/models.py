@@ -16,7 +16,9 @@ Action = Literal["start", "stop", "restart"]
 Severity = Literal["info", "warn", "error"]
 FindingVerdict = Literal["pass", "warn", "fail"]
 OverallHealth = Literal["healthy", "degraded", "critical"]
-Phase = Literal["checking", "pulling", "creating", "starting", "health", "probe", "ready", "stopping", "failed"]
+Phase = Literal[
+    "checking", "pulling", "creating", "starting", "health", "probe", "unknown", "ready", "stopping", "failed"
+]
 
 
 def now() -> datetime:

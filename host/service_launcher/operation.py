@@ -478,6 +478,8 @@ def _down(status: ServiceStatus) -> bool:
 
 
 def _phase(status: ServiceStatus) -> Phase:
+    if status.state is ServiceState.UNKNOWN:
+        return "unknown"
     if status.layer("container") not in (Verdict.OK, Verdict.NOT_APPLICABLE):
         return "starting"
     if status.layer("health") not in (Verdict.OK, Verdict.NOT_APPLICABLE):

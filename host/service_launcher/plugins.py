@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from functools import cache
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -330,7 +331,7 @@ class Plugins:
             return
         try:
             self._loading.begin(plugin.name)
-            module = self._called(plugin.name, "load", entry_point.load)
+            module = self._called(plugin.name, "load", lambda: _loaded(entry_point))
             _restore_pluggy(plugin.name)
             manager = pluggy.PluginManager(hookspecs.PROJECT)
             manager.add_hookspecs(cast(Any, _Names(_SPECIFIED)))
@@ -525,6 +526,20 @@ def _thread() -> Iterator[_Thread]:
         thread.end()
         raise
     _idle.append(thread)
+
+
+def _loaded(entry_point: importlib.metadata.EntryPoint) -> object:
+    """What an entry point names. Raises what the import raises, and LookupError for a name that the module has not."""
+    module = import_module(entry_point.module)
+    found: object = module
+    for name in filter(None, (entry_point.attr or "").split(".")):
+        if not hasattr(found, name):
+            raise LookupError(
+                f"its entry point is {entry_point.value}, and {entry_point.module} has no {name}: "
+                "change one of them, and install it again"
+            )
+        found = getattr(found, name)
+    return found
 
 
 def _words(failure: BaseException) -> str:

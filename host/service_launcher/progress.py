@@ -16,6 +16,7 @@ WORDS = {
     "starting": "starting",
     "health": "waiting for its health check",
     "probe": "waiting for the application to answer",
+    "unknown": "its state is unknown",
     "stopping": "stopping",
     "ready": "ready",
     "failed": "failed",
@@ -43,7 +44,8 @@ class _Lines:
     def __call__(self, progress: Progress) -> None:
         if self._last.get(progress.service) != progress.phase:
             self._last[progress.service] = progress.phase
-            print(f"  ↳ {progress.service}: {WORDS[progress.phase]}", file=sys.stderr, flush=True)  # noqa: T201
+            why = f": {progress.message}" if progress.phase == "unknown" else ""
+            print(f"  ↳ {progress.service}: {WORDS[progress.phase]}{why}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextlib.contextmanager
@@ -68,6 +70,8 @@ def _live() -> Iterator[Callable[[Progress], None]]:
         words = WORDS[progress.phase]
         if progress.total_bytes:
             words += f" {(progress.done_bytes or 0) / 1e6:.0f} of {progress.total_bytes / 1e6:.0f} MB"
+        if progress.phase == "unknown":
+            words += f": {progress.message}"
         if progress.service not in tasks:
             tasks[progress.service] = bars.add_task(words, service=progress.service, total=None)
         bars.update(tasks[progress.service], description=words)

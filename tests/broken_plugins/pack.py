@@ -54,7 +54,8 @@ class Kind:
     `state` is the plugin's state there, `expected` a part of the line or problem that names it. `answers` is what
     the service's status must say in the words of `launcher status`; None where the plugin answers truly, empty where
     the host may leave the service out. `distributions` of it have one entry point, it is installed in `folders`, and
-    `compose` is a line of its service in the compose file that it ships.
+    `compose` is a line of its service in the compose file that it ships, `attribute` what its entry point names in the
+    module.
     """
 
     about: str
@@ -66,6 +67,7 @@ class Kind:
     distributions: int = 1
     folders: int = 1
     compose: str = ""
+    attribute: str = ""
 
 
 KINDS: dict[str, Kind] = {
@@ -94,6 +96,14 @@ KINDS: dict[str, Kind] = {
         expected="SyntaxError",
         state="failed",
         answers="SyntaxError",
+    ),
+    "entry_point_of_another_kind": Kind(
+        about="Its entry point names an object that its module has no more, or not yet.",
+        source=_WHOLE,
+        attribute=":plugin",
+        expected="has no plugin: change one of them, and install it again",
+        state="failed",
+        answers="has no plugin",
     ),
     "system_exit_on_import": Kind(
         about="Importing it tries to end the launcher, as a script without a main guard does.",
@@ -407,5 +417,5 @@ def write_distribution(kind: str, folder: Path, made: Kind, number: int) -> Path
         (folder / f"{module}.py").write_text(made.source, encoding="utf-8")
     requires = "".join(f"Requires-Dist: {line}\n" for line in made.requires)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n{requires}")
-    (info / "entry_points.txt").write_text(f"[service_launcher]\n{kind} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[service_launcher]\n{kind} = {module}{made.attribute}\n")
     return info

@@ -55,6 +55,20 @@ def test_kestra_starts_and_stops_and_each_broken_plugin_is_named(copied, engine:
     assert engine.docker("ps", "-q") == ""
 
 
+def test_a_start_says_when_a_service_becomes_unknown_and_why(installation: Installation, tmp_path: Path) -> None:
+    """Its plugin raises as soon as there is something to ask: nobody has to wait for the deadline to hear of it."""
+    source = pack.KINDS["sound"].source.replace(
+        "    return ServiceStatus", "    raise AttributeError('text')\n    return ServiceStatus"
+    )
+    source += "\n@hookimpl\ndef launcher_start(entry):\n    pass\n"
+    pack.write("sound", tmp_path / "installed")
+    (tmp_path / "installed/broken_sound.py").write_text(source)
+    done = installation.launcher("start", pack.SERVICE, PYTHONPATH=str(tmp_path / "installed"))
+    assert done.code == 1, done.text
+    told = "its state is unknown: plugin sound failed in launcher_status: AttributeError: text"
+    assert done.err.index(told) < done.err.index("not ready within 1 s"), done.err
+
+
 def test_with_kestras_own_plugin_disabled_its_services_are_unknown_and_can_be_stopped(
     installation: Installation, engine: PrivateEngine
 ) -> None:

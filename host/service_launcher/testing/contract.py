@@ -20,6 +20,7 @@ from packaging.version import Version
 
 from service_launcher import hookspecs
 from service_launcher.compose import run
+from service_launcher.compose_service import ComposePlugin, ComposeService
 from service_launcher.errors import LauncherError, PluginFailed
 from service_launcher.launcher import Launcher
 from service_launcher.models import Event, ManifestEntry, OperationReport, ServiceState
@@ -116,11 +117,15 @@ class PluginContract:
             told.append((entries, found.variables().get(plugin.name), sorted(found.commands())))
         assert told[0] == told[1]
 
-    def test_its_variables_are_its_own(self, plugins: Plugins, plugin: Plugin) -> None:
+    def test_its_variables_are_its_own(self, plugins: Plugins, plugin: Plugin, target: object) -> None:
         """Each is described, a secret is called like one, and none is one that another plugin gives another default."""
         all_variables = plugins.variables()
         assert not plugins.problems, "; ".join(p.summary for p in plugins.problems)
         from service_launcher.envfile import is_secret
+
+        described = {v.name for service in _described(target) for v in service.variables}
+        missing = described - {variable.name for variable in all_variables.get(plugin.name, [])}
+        assert not missing, f"a service reads {', '.join(sorted(missing))}, and launcher_variables does not offer it"
 
         for variable in all_variables.get(plugin.name, []):
             assert variable.meaning, f"{variable.name} has no meaning"
@@ -304,7 +309,8 @@ class PluginContract:
             if there := left_by(project):
                 pytest.fail(
                     f"the compose project {project} is on this Engine already ({', '.join(there)}) and the contract "
-                    "would remove its data; try: DOCKER_HOST=… python -m pytest, with another Engine",
+                    f"would remove its data; try: docker compose --project-name {project} down, if nobody needs it, "
+                    "or DOCKER_HOST=… python -m pytest, with another Engine",
                     pytrace=False,
                 )
         networks = [
@@ -364,6 +370,15 @@ def _ask_about(launcher: Launcher, entry: ManifestEntry) -> Iterator[Asked]:
         yield Asked("launcher_causes", entry.id, lambda: plugins.ask_causes(entry))
         yield Asked("launcher_status", entry.id, lambda: plugins.status(entry, host))
         yield Asked("stranger", stranger.id, lambda: plugins.ask_preflight(owner, stranger, "start", host))
+
+
+def _described(target: object) -> Iterator[ComposeService]:
+    """The described services that a plugin holds, itself or in its module."""
+    for held in (target, *vars(target).values()):
+        if isinstance(held, ComposeService):
+            yield held
+        elif isinstance(held, ComposePlugin):
+            yield from held.services.values()
 
 
 def _assert_no_secret(told: list[str], secrets: Mapping[str, str]) -> None:

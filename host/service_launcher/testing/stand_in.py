@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
@@ -12,7 +13,8 @@ Behaviour = Literal["well", "slow", "ill", "silent", "dead"]
 class StandIn:
     """Answers every GET and POST.
 
-    `slow` takes `seconds`, `ill` says 500, `silent` never answers, `dead` refuses connections.
+    `well` says 200 with `body`, `slow` takes `seconds`, `ill` says 500, `silent` never answers, `dead` refuses
+    connections.
     """
 
     def __init__(self) -> None:
@@ -67,7 +69,8 @@ class StandIn:
                 self.send_response(500 if stand_in.behaviour == "ill" else 200)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(content)
+                with contextlib.suppress(ConnectionError):  # who asked a slow service may have given up
+                    self.wfile.write(content)
 
             do_POST = do_GET
 
