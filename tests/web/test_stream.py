@@ -137,6 +137,17 @@ def test_a_reader_that_does_not_read_is_cut_off_and_others_go_on(running: Served
         wait_for(lambda: len(stream.messages) > seen, 10, "the quick reader still hears")
 
 
+def test_answers_on_one_connection_follow_each_other_at_once(served: Served) -> None:
+    """With Nagle's delay left on, each of them would wait 40 ms for the client to acknowledge its head."""
+    served.call("GET", "/api/status")
+    taken = []
+    for _ in range(20):
+        began = time.perf_counter()
+        assert served.call("GET", "/api/status").status == 200
+        taken.append(time.perf_counter() - began)
+    assert sorted(taken)[10] < 0.03, taken
+
+
 def test_more_streams_than_there_may_be_are_refused_and_come_back_later(served: Served) -> None:
     head = f"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1:3500\r\nAuthorization: Bearer {served.token('viewer')}\r\n\r\n"
     with contextlib.ExitStack() as open_:
