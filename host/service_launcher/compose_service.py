@@ -318,7 +318,7 @@ class ComposeService(Record):
                 yield Problem(severity="warn", summary=exposed, fix="install Docker Engine 28 or newer")
 
     def _port(self, host: Host, name: str, value: str, own: Container | None) -> Iterable[Problem]:
-        from service_launcher.ports import free_port, holder
+        from service_launcher.ports import PROXY, free_port, holder
 
         if not value.isdigit() or not 0 < int(value) < 65536:
             yield Problem(severity="error", summary=f"{name}={value} is no port", fix=f"set {name} to 1 … 65535")
@@ -328,7 +328,9 @@ class ComposeService(Record):
             return
         others = [c for c in host.engine.publishing(port) if own is None or c.id != own.id]
         culprit = f"the container {others[0].name}" if others else holder(port)
-        if culprit:
+        # Between two lives of a container the list knows no ports of it, and the engine's proxy may be there already.
+        again = own is not None and own.state in ("running", "restarting") and not others
+        if culprit and not (again and PROXY in culprit):
             yield Problem(
                 severity="error",
                 summary=f"port {port} ({name}) is taken by {culprit}",
@@ -468,7 +470,7 @@ def _judge_container(detail: Detail) -> tuple[Verdict, ServiceState, str]:
             return (
                 Verdict.BAD,
                 ServiceState.FAILED,
-                f"crash loop: restarted {detail.restart_count} times (last {ended})",
+                f"crash loop: restarted {detail.restart_count} times",
             )
         case "running":
             return Verdict.OK, ServiceState.READY, "running"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from service_launcher.errors import EngineUnavailable, EventStreamEnded, LauncherError
 from service_launcher.models import Port
@@ -226,6 +226,17 @@ class Engine:
         """Every volume by its name."""
         answer = self._ask(lambda c: c.volumes())
         return {v["Name"]: Volume(v["Name"], v.get("Mountpoint", "")) for v in answer.get("Volumes") or ()}
+
+    def deaths(self, container_id: str, seconds: float) -> tuple[ContainerEvent, ...]:
+        """How a container ended in the last seconds (`die`) and ran out of memory (`oom`), oldest first.
+
+        The inspection of one that was restarted knows nothing of its last end. The engine remembers 256 events.
+        """
+        now = time.time()
+        filters = {"container": container_id, "event": ["die", "oom"]}
+        asked = {"since": f"{now - seconds:.6f}", "until": f"{now:.6f}", "filters": filters, "decode": True}
+        # Whole seconds, which are all that the stub allows, would leave out the present one.
+        return tuple(map(_container_event, self._ask(lambda c: list(cast(Any, c).events(**asked)))))
 
     def ping(self) -> None:
         """Ask for a sign of life."""

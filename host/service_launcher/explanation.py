@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from service_launcher import ports
@@ -16,6 +16,7 @@ from service_launcher.models import Cause, Explanation, HealthProbe, Problem, Se
 from service_launcher.observation import Observer
 
 SEARCHED_LINES = 300  # a stack trace of the JVM has about 100
+REMEMBERED_SECONDS = 900.0  # how far back the end of a container that runs again is looked for
 SHOWN_LINES = 20
 SHOWN_PROBES = 5
 
@@ -143,7 +144,7 @@ class Explainer:
             return told
         try:
             container = self.observer.container(self.observer.graph.entries[service], view)
-            detail = view.detail(container.id) if container is not None else None
+            detail = self._detail(container, view) if container is not None else None
         except EngineUnavailable as error:
             return told.model_copy(
                 update={"cause": error.summary, "cause_id": "engine-silent", "next_command": error.fix}
@@ -157,6 +158,20 @@ class Explainer:
         # The owner may have failed while it was asked about causes.
         more = tuple(p for p in self.observer.plugins.problems if p.service == service)
         return told.model_copy(update={"problems": tuple(dict.fromkeys((*problems, *more))), **cause})
+
+    def _detail(self, container: Container, view: EngineView) -> Detail | None:
+        """The inspection; of a container that was restarted with how it ended before. Raises EngineUnavailable."""
+        detail = view.detail(container.id)
+        if detail is None or detail.state != "running" or not detail.restart_count:
+            return detail
+        short_of_memory = False
+        for event in self.engine.deaths(container.id, REMEMBERED_SECONDS):
+            if event.what == "oom":
+                short_of_memory = True
+            else:
+                detail = replace(detail, exit_code=event.exit_code or 0, oom_killed=short_of_memory)
+                short_of_memory = False
+        return detail
 
     def _cause(
         self,

@@ -6,6 +6,8 @@ import socket
 
 import psutil
 
+PROXY = "docker-proxy"  # the process by which the engine publishes a port
+
 
 def holder(port: int) -> str | None:
     """The process that listens on a TCP port, in words for a person; None when nobody does."""

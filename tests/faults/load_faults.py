@@ -108,7 +108,7 @@ def _with_memory(case: Case, *arguments: str) -> tuple[Done, float]:
 def log_flood(case: Case) -> Iterator[Seen]:
     # The first process' own output, so that the Engine keeps it as the container's log.
     script = (
-        "yes flood | head -c 60000000; head -c 5000000 /dev/zero | tr '\\\\0' x; echo; yes '\033[2J' | head -c 100000"
+        "yes flood | head -c 60000000; head -c 5000000 /dev/zero | tr '\\0' x; echo; yes '\033[2J' | head -c 100000"
     )
     case.engine.docker("exec", KESTRA, "sh", "-c", f"({script}) > /proc/1/fd/1")
     case.injected()

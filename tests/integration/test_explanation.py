@@ -35,6 +35,20 @@ def test_a_crash_is_explained_where_the_start_failed_and_again_on_demand(install
     assert PASSWORD not in str(told)
 
 
+def test_how_it_ended_is_known_also_while_it_runs_again(installation: Installation, engine: PrivateEngine) -> None:
+    """The inspection of a container that was restarted says exit code 0 and knows of no lack of memory."""
+    _stand_in(installation, STANDIN_EXIT="3:3", STANDIN_READY_AFTER="600")
+    assert installation.launcher("start").code == 1
+
+    def runs_again() -> bool:
+        return engine.inspect("tools-kestra", "{{.State.Status}} {{.State.ExitCode}}") == "running 0"
+
+    wait_for(runs_again, 60, "it runs again for a while", every=0.1)
+    told = explained(installation, "kestra")
+    assert runs_again()
+    assert told["exit_code"] == 3, told
+
+
 def test_lack_of_memory_is_named_with_the_limit(installation: Installation) -> None:
     _stand_in(installation, STANDIN_MEMORY_MB="300")
     done = installation.launcher("start", KESTRA_MEMORY_LIMIT="64m")

@@ -6,14 +6,16 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import CHECKOUT
-from tests.engines import PrivateEngine
+from tests.engines import PrivateEngine, wait_for
 from tests.installations import REAL_KESTRA, Installation
+from tests.integration.test_waiting import _stand_in
 
 
 def _start(installation: Installation, *arguments: str, **exported: str) -> tuple[int, str]:
@@ -44,6 +46,26 @@ def test_a_port_range_of_a_foreign_container_is_seen(installation: Installation,
     engine.docker("run", "-d", "--name", "ranged", "-p", "8078-8082:8078-8082", "local/kestra-rehearsal:1")
     _, text = _start(installation)
     assert "port 8080 (KESTRA_HTTP_PORT) is taken by the container ranged" in text
+
+
+@pytest.mark.parametrize(("name", "taken"), [("docker-proxy", False), ("somebody", True)])
+def test_the_engines_proxy_for_a_service_between_two_lives_is_its_own(
+    installation: Installation, engine: PrivateEngine, tmp_path: Path, name: str, taken: bool
+) -> None:
+    """The proxy is there before the Engine's list says so; a process that is called like it stands for it here."""
+    _stand_in(installation, STANDIN_EXIT="3")
+    assert _start(installation)[0] == 1
+    wait_for(lambda: engine.inspect("tools-kestra", "{{.State.Status}}") == "restarting", 60, "it is between two lives")
+    program = tmp_path / name
+    program.symlink_to(sys.executable)
+    listen = "import socket; s = socket.create_server(('127.0.0.1', 8080)); print(flush=True); s.accept()"
+    with subprocess.Popen([program, "-c", listen], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        wait_for(lambda: engine.inspect("tools-kestra", "{{.State.Status}}") == "restarting", 60, "it still is")
+        told = installation.launcher("explain", "kestra", "--json").text
+        process.kill()
+    assert ("port 8080 (KESTRA_HTTP_PORT) is taken by the process" in told) is taken
 
 
 def test_kestras_own_port_is_no_conflict(installation: Installation, engine: PrivateEngine) -> None:
