@@ -6,6 +6,7 @@ python -m tests.plugins.hook_reference > docs/plugins/hooks.md
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 
 from jinja2 import Environment, StrictUndefined
@@ -112,7 +113,8 @@ def _fields(kind: type) -> list[str]:
     for name, annotation in inspect.get_annotations(kind).items():
         fields = getattr(kind, "model_fields", None)
         required = fields[name].is_required() if fields else not hasattr(kind, name)
-        default = "" if required else f" = {fields[name].default if fields else getattr(kind, name)!r}"
+        value = None if required else fields[name].default if fields else getattr(kind, name)
+        default = "" if required else f" = {json.dumps(value) if isinstance(value, str) else repr(value)}"
         lines.append(f"{name}: {annotation}{default}")
     lines += [
         f"{name}: {inspect.signature(member.fget).return_annotation}  # {inspect.getdoc(member)}"
