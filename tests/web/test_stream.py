@@ -95,6 +95,11 @@ def test_use_is_measured_only_while_somebody_looks(running: Served) -> None:
         assert {u["service"] for u in told["data"]["usage"]} <= {"kestra-orchestrator", "kestra-postgres"}
         assert all(u["memory_bytes"] > 0 for u in told["data"]["usage"])
         assert "id" not in told, "what is measured all the time is not told again"
+    closed = time.monotonic()
+    wait_for(lambda: time.monotonic() - closed > 5, 10, "the server has noticed", every=0.5)
+    with running.stream() as again:
+        # Begun anew, so the short first stretch; else the next one would be told 15 s after the last.
+        again.wait(lambda m: "usage" in m["data"], 7)
 
 
 def test_a_reader_that_does_not_read_is_cut_off_and_others_go_on(running: Served) -> None:
