@@ -53,7 +53,13 @@ STATUS = {
     "container": "running",
     "container_name": "tools-kestra-postgres",
     "evidence": [
-        {"layer": "container", "verdict": "ok", "detail": "running", "observed_at": "2026-01-02T03:04:06Z"},
+        {
+            "layer": "container",
+            "verdict": "ok",
+            "detail": "running",
+            "observed_at": "2026-01-02T03:04:06Z",
+            "counts_seconds": 15.0,
+        },
     ],
     "ports": [{"address": "127.0.0.1", "port": 8080, "container_port": 8080}],
     "links": [{"title": "Kestra", "url": "http://localhost:8080"}],
