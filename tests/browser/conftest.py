@@ -18,7 +18,7 @@ from tests.web.served import Served, copied
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-WAIT_MILLISECONDS = 20_000
+WAIT_MILLISECONDS = 40_000  # a browser that begins on a busy machine takes its time
 
 NewPage = Callable[..., Page]
 
