@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 READ_SECONDS = 20.0
 KILL_AFTER_SECONDS = 2
+#: Reading files needs no Engine, but the docker command asks it all the same, and waits 2 s for a frozen one.
+NO_ENGINE = "unix:///dev/null"
 
 #: What a child may inherit; everything else could redirect compose (COMPOSE_FILE and its kin).
 INHERITED = re.compile(
@@ -120,7 +122,7 @@ class ComposeProject:
         try:
             done = subprocess.run(
                 command,
-                env=clean_environment() | dict(self.values),
+                env=clean_environment() | dict(self.values) | {"DOCKER_HOST": NO_ENGINE},
                 capture_output=True,
                 text=True,
                 errors="replace",
