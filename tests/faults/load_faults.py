@@ -139,7 +139,7 @@ def two_hundred_readers(case: Case) -> Iterator[Seen]:
         case.injected()
         for reader in readers[::2]:
             received = b""
-            while b'"degraded"' not in received:
+            while b'"paused"' not in received:
                 received += reader.recv(65536)
         seconds = case.since
         assert served.call("GET", "/api/status").status == 200
