@@ -135,6 +135,10 @@ def two_hundred_readers(case: Case) -> Iterator[Seen]:
             reader.sendall(head.encode())
             assert reader.recv(12) == b"HTTP/1.1 200", "each of them is served"
         assert served.call("GET", "/api/events", "viewer").status == 503
+        for reader in readers[::2]:
+            snapshot = b""
+            while b"\n\n" not in snapshot.partition(b"event: snapshot")[2]:
+                snapshot += reader.recv(65536)
         case.engine.docker("pause", POSTGRES)
         case.injected()
         for reader in readers[::2]:
