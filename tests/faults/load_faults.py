@@ -138,13 +138,18 @@ def two_hundred_readers(case: Case) -> Iterator[Seen]:
         for reader in readers[::2]:
             snapshot = b""
             while b"\n\n" not in snapshot.partition(b"event: snapshot")[2]:
-                snapshot += reader.recv(65536)
+                piece = reader.recv(65536)
+                assert piece, "the stream stays open"
+                snapshot += piece
         case.engine.docker("pause", POSTGRES)
         case.injected()
         for reader in readers[::2]:
             received = b""
             while b'"paused"' not in received:
-                received += reader.recv(65536)
+                piece = reader.recv(65536)
+                assert piece, "the stream stays open"
+                assert case.since < 10, "it is told soon; signs of life come all the time"
+                received += piece
         seconds = case.since
         assert served.call("GET", "/api/status").status == 200
         assert served.memory < 200_000_000, served.memory
