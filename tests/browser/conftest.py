@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.conftest import CHECKOUT
 from tests.engines import PrivateEngine
@@ -18,7 +19,7 @@ from tests.web.served import Served, copied
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-WAIT_MILLISECONDS = 40_000  # a browser that begins on a busy machine takes its time
+WAIT_MILLISECONDS = 30_000
 
 NewPage = Callable[..., Page]
 
@@ -59,17 +60,17 @@ def new_page(browser: Browser, served: Served, complaints: list[str]) -> Iterato
     """Opens the page in a profile of its own, signed in unless `role` is None; ends with no complaint left."""
     contexts: list[BrowserContext] = []
 
-    def opened(role: str | None = "operator", path: str = "/", **more: object) -> Page:
+    def opened(role: str | None = "operator", path: str = "/", at: Served = served, **more: object) -> Page:
         context = browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **more})  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_MILLISECONDS)
         watch(page, complaints)
-        page.goto(served.code(role) if role else served.address + path)
+        visit(page, at.code(role) if role else at.address + path)
         if role:
             page.wait_for_selector("#connection.live, #connection.bad")
             if path != "/":
-                page.goto(served.address + path)
+                visit(page, at.address + path)
                 page.wait_for_selector("#connection.live, #connection.bad")
         return page
 
@@ -77,6 +78,26 @@ def new_page(browser: Browser, served: Served, complaints: list[str]) -> Iterato
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+def visit(page: Page, address: str | None = None) -> None:
+    """Go to an address, or load the page again; once more where the machine's interfaces changed under it.
+
+    Containers that come and go make a browser give up the document itself. It loads it again by its own, too, but the
+    driver has told of the failure by then.
+    """
+    for _ in range(5):
+        try:
+            if address is None:
+                page.reload()
+            else:
+                page.goto(address)
+        except PlaywrightError as error:
+            if "ERR_NETWORK_CHANGED" not in error.message:
+                raise
+        else:
+            return
+    raise AssertionError(f"the network never stood still: {address}")
 
 
 def watch(page: Page, complaints: list[str]) -> None:

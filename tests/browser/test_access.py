@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewPage
+from tests.browser.conftest import NewPage, visit
 from tests.web.served import Served
 
 pytestmark = pytest.mark.browser
@@ -34,9 +34,9 @@ def settle(page: Page) -> None:
     page.wait_for_selector("#view:not(:empty)")
 
 
-def visit(page: Page, view: str) -> None:
+def go(page: Page, view: str) -> None:
     """Go to another view, as from a shared address."""
-    page.goto(page.url.split("/?")[0].rstrip("/") + view)
+    visit(page, page.url.split("/?")[0].rstrip("/") + view)
     settle(page)
 
 
@@ -44,7 +44,7 @@ def visit(page: Page, view: str) -> None:
 def test_axe_finds_nothing_serious(running: Served, new_page: NewPage, scheme: str) -> None:
     page = new_page(color_scheme=scheme)
     for view in VIEWS:
-        visit(page, view)
+        go(page, view)
         found = Axe().run(page).response["violations"]
         serious = [v for v in found if v["impact"] in ("serious", "critical")]
         assert not serious, view + json.dumps([(v["id"], [n["target"] for n in v["nodes"]][:4]) for v in serious])
@@ -66,7 +66,7 @@ def test_axe_finds_nothing_serious_for_who_is_not_signed_in_and_in_the_question(
 def test_nothing_sticks_out_of_the_screen(running: Served, new_page: NewPage, width: int) -> None:
     page = new_page(viewport={"width": width, "height": 800})
     for view in VIEWS:
-        visit(page, view)
+        go(page, view)
         out = page.evaluate(
             """() => [...document.querySelectorAll('main *, header *')].filter(e => e.getClientRects().length
             && e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.tables, .log, pre, thead'))
@@ -171,11 +171,11 @@ def test_in_portuguese_no_english_word_of_the_page_is_left(running: Served, new_
     words = _words(page)
     assert {text for key, text in words["en"].items() if words["pt"][key] == text} <= ALIKE
     for view in VIEWS:
-        visit(page, view)
+        go(page, view)
         left = _left(page.evaluate(TEXTS), words)
         assert not left, f"{view}: {left}"
     english = new_page()
-    visit(english, VIEWS[0])
+    go(english, VIEWS[0])
     assert len(_left(english.evaluate(TEXTS), words)) > 10, "the check finds English where there is some"
 
 
@@ -183,7 +183,7 @@ def test_the_language_can_be_chosen_and_stays(running: Served, new_page: NewPage
     page = new_page("viewer", locale="en-US")
     page.get_by_role("combobox", name="Language").select_option("pt")
     expect(page.locator("#views")).to_contain_text("Linha do tempo")
-    page.reload()
+    visit(page)
     expect(page.locator("#connection")).to_contain_text("Ao vivo")
     german = new_page(None, locale="de-DE")
     expect(german.locator("#views")).to_contain_text("Services")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.conftest import visit
 from tests.installations import REAL_KESTRA, USERNAME, Installation
 
 pytestmark = [pytest.mark.kestra, pytest.mark.browser]
@@ -27,7 +28,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def sign_in(page: Page, address: str, password: str) -> int:
     """Fill in the form of Kestra's page; the status of the first call that it makes with these credentials."""
-    page.goto(address)
+    visit(page, address)
     page.wait_for_url("**/login**")
     page.locator("#input-username").fill(USERNAME)
     page.locator("#input-password").fill(password)
@@ -52,5 +53,5 @@ def test_signing_in_with_a_hard_password_lists_the_flows(copied, page: Page, pas
     assert sign_in(page, address, password + "wrong") == 401
     assert sign_in(page, address, password) == 200
     page.wait_for_url(lambda url: "login" not in url)
-    page.goto(f"{address}/ui/main/flows")
+    visit(page, f"{address}/ui/main/flows")
     expect(page.get_by_role("link", name="hello").first).to_be_visible(timeout=LOAD_MILLISECONDS)

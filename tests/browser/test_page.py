@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import WAIT_MILLISECONDS, NewPage
+from tests.browser.conftest import WAIT_MILLISECONDS, NewPage, visit
 from tests.engines import PrivateEngine, wait_for
 from tests.faults.campaign import STAND_IN
 from tests.faults.place_faults import install
@@ -179,7 +179,7 @@ def test_a_reload_in_mid_operation_finds_it_again_and_it_can_be_cancelled(
         page = new_page()
         press(page, "start")
         expect(page.locator("article.operation").first).to_contain_text("waiting for its health check", timeout=30_000)
-        page.reload()
+        visit(page)
         card = page.locator("article.operation[data-state=running]").first
         expect(card).to_contain_text("kestra-orchestrator: waiting for its health check", timeout=30_000)
         expect(row(page).locator("button[data-action=stop]")).to_have_attribute("title", "An operation is under way.")
@@ -237,13 +237,13 @@ def test_two_tabs_see_the_same_and_a_viewer_can_only_look(running: Served, new_p
 def test_a_code_that_was_used_and_a_token_that_is_none_are_said(served: Served, new_page: NewPage) -> None:
     address = served.code()
     page = new_page(None)
-    page.goto(address)
-    page.reload()
+    visit(page, address)
+    visit(page)
     page.wait_for_selector("#connection.live")
     other = new_page(None)
-    other.goto(address)
-    other.reload()  # the fragment alone does not load the page again
-    other.goto(served.address + "/?again#" + address.partition("#")[2])
+    visit(other, address)
+    visit(other)  # the fragment alone does not load the page again
+    visit(other, served.address + "/?again#" + address.partition("#")[2])
     expect(other.locator("#sign-in .wrong")).to_contain_text("used already")
     other.fill("#token", "x" * 43)
     other.get_by_role("button", name="Sign in").click()
@@ -336,7 +336,7 @@ def test_a_failed_plugin_and_the_stand_in_are_plainly_marked(
         manifest.write_text(json.dumps(document))
         with Served.started(running.installation, "--port", "3511", port=3511, **exported) as other:
             second = browser.new_page(locale="en-US")
-            second.goto(other.code("viewer"))
+            visit(second, other.code("viewer"))
             broken = second.locator("tr[data-service=shelf]")
             expect(broken.locator(".mark.broken")).to_have_text("plugin not working")
             expect(broken).to_have_attribute("data-state", "unknown")
@@ -422,12 +422,12 @@ def test_names_and_texts_from_containers_are_only_ever_text(running: Served, new
         page = new_page("viewer")
         expect(row(page, "evil")).to_contain_text(hostile, timeout=15_000)
         assert row(page, "evil").locator("img").count() == 0
-        page.goto(f"{running.address}/?service=evil&panel=why")
+        visit(page, f"{running.address}/?service=evil&panel=why")
         expect(page.locator("#panel")).to_contain_text(hostile)
         for address in ("javascript:alert(1)", "data:text/html,x", "nonsense"):
             kind = page.evaluate("async (a) => (await import('/page/element.js')).outward(a, 'x').tagName", address)
             assert kind == "SPAN"
-        page.goto(f"{running.address}/?service=%3Cimg%3E&panel=%3Cimg%3E&view=%3Cimg%3E&q=%3Cimg src=x%3E")
+        visit(page, f"{running.address}/?service=%3Cimg%3E&panel=%3Cimg%3E&view=%3Cimg%3E&q=%3Cimg src=x%3E")
         page.wait_for_selector("#connection.live")
         assert page.locator("img").count() == 0
     finally:
@@ -442,7 +442,7 @@ def test_the_first_paint_is_early_the_page_is_light_and_asks_nobody_else(running
     page.on("request", lambda request: asked.append(request.url))
     paints = []
     for _ in range(5):
-        page.goto(running.address)
+        visit(page, running.address)
         page.wait_for_selector("tr.service")
         paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
     assert sorted(paints)[2] < 200, paints

@@ -1,11 +1,12 @@
 // A service's log: follow, pause, search, levels, wrap, download. Only the lines in sight are in the document.
 
 import { fill, h, said, set, write } from "./element.js";
-import { readLines } from "./server.js";
+import { Failure, readLines } from "./server.js";
 import { t } from "./words.js";
 
 const MOST = 100000;
 const ROW = 18; // pixels of an unwrapped line, as in the style sheet
+const AGAIN = 1000; // milliseconds until a lost connection is tried again
 const SPARE = 20; // lines drawn above and below what is in sight
 const LEVELS = [["error", /\b(?:ERROR|FATAL|SEVERE|CRITICAL|PANIC|Exception|Traceback)\b/i], ["warn", /\bWARN(?:ING)?\b/i]];
 
@@ -38,20 +39,33 @@ export function logsPanel(id) {
     all.length = 0;
     waiting = [];
     select();
-    try {
-      await readLines(`/api/services/${id}/logs?follow=true&tail=${amount.value}`, own.signal, (lines) => {
+    let seen = ""; // the last line's time
+    let last = ""; // that of the connection before
+    const take = (lines) => {
+      if (own.signal.aborted) return;
+      const failed = lines.find((line) => line.error);
+      if (failed) return fill(note, said(failed.error));
+      const told = lines.filter((line) => line.time > last).map((line) => ({ ...line, level: LEVELS.find(([, pattern]) => pattern.test(line.text))?.[0] ?? "info" }));
+      if (paused) {
+        waiting = [...waiting, ...told].slice(-MOST);
+        write(pause, t("resume", { count: waiting.length }));
+      } else add(told);
+      seen = told.at(-1)?.time ?? seen;
+    };
+    for (;;) {
+      const place = seen ? `tail=${MOST}&since=${encodeURIComponent(seen)}` : `tail=${amount.value}`;
+      try {
+        await readLines(`/api/services/${id}/logs?follow=true&${place}`, own.signal, take);
+        return write(note, t("log_ended"));
+      } catch (failure) {
         if (own.signal.aborted) return;
-        const failed = lines.find((line) => line.error);
-        if (failed) return fill(note, said(failed.error));
-        const told = lines.map((line) => ({ ...line, level: LEVELS.find(([, pattern]) => pattern.test(line.text))?.[0] ?? "info" }));
-        if (paused) {
-          waiting = [...waiting, ...told].slice(-MOST);
-          write(pause, t("resume", { count: waiting.length }));
-        } else add(told);
-      });
-      write(note, t("log_ended"));
-    } catch (failure) {
-      if (!own.signal.aborted) fill(note, said(failure.message));
+        if (failure instanceof Failure) return fill(note, said(failure.message));
+      }
+      // The connection was lost: it goes on after the last line that came.
+      last = seen;
+      write(note, t("no_connection"));
+      await new Promise((resolve) => setTimeout(resolve, AGAIN));
+      if (own.signal.aborted) return;
     }
   }
 

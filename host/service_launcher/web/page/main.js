@@ -127,6 +127,7 @@ document.addEventListener("click", (event) => {
   }
 }, true);
 
+sessionStorage.removeItem("launcher.reloads"); // all of it has arrived
 frame();
 listen(update);
 onMove(move);

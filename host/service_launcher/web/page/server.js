@@ -7,6 +7,7 @@ const TOKEN = "launcher.token"; // in sessionStorage: of this tab, and of this o
 const SILENCE = 5000; // milliseconds without a word: the server says at least something every two seconds
 const POLL = 5000;
 const AGAIN = [0, 250, 500, 1000, 2000, 3000];
+const ASK_AGAIN = [100, 400, 1000];
 
 let lastSeen = null;
 let ending = new AbortController();
@@ -22,17 +23,31 @@ export function signOut() {
   location.reload();
 }
 
-/** Ask the server; the decoded answer. Throws Failure. */
+/** Ask the server; the decoded answer. What is asked may arrive more than once, and must bear it. Throws Failure. */
 export async function ask(method, path, body, more = {}) {
-  let response;
+  const { response, text } = await answered(path, { method, headers: { ...headers(body), ...more }, body: body && JSON.stringify(body), cache: "no-store" });
+  let found = null;
   try {
-    response = await fetch(path, { method, headers: { ...headers(body), ...more }, body: body && JSON.stringify(body), cache: "no-store" });
+    found = JSON.parse(text);
   } catch {
-    throw new Failure({ message: t("no_connection") });
+    /* told below */
   }
-  const found = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Failure({ status: response.status, ...found });
+  if (!response.ok || found === null) throw new Failure({ status: response.status, ...found });
   return found;
+}
+
+// A browser gives up whatever is on its way when an interface of the machine comes or goes, as with every container that
+// Docker starts, so one failure says nothing about the server.
+async function answered(path, options) {
+  for (let tries = 0; ; tries++) {
+    try {
+      const response = await fetch(path, options);
+      return { response, text: await response.text() };
+    } catch {
+      if (tries === ASK_AGAIN.length) throw new Failure({ message: t("no_connection") });
+      await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN[tries]));
+    }
+  }
 }
 
 /** What the server refused: a sentence, and the command that does the same. */
@@ -57,15 +72,19 @@ export async function enter(given = null) {
       wrong = failure.status === 401 ? t("code_used") : failure.message;
     }
   }
-  if (!signedIn()) return wrong;
+  return (signedIn() ? await learnRole() : null) ?? wrong;
+}
+
+/** Learn what the token allows; a token that is none is forgotten, and the sentence of it returned. */
+async function learnRole() {
   try {
     state.role = (await ask("GET", "/api/sessions")).role;
   } catch (failure) {
-    if (failure.status !== 401 && failure.status !== 403) return null; // not reached: the stream tells
+    if (failure.status !== 401 && failure.status !== 403) return null; // not reached: asked again before the stream
     sessionStorage.removeItem(TOKEN);
     return failure.status === 401 ? t("wrong_token") : failure.message;
   }
-  return wrong;
+  return null;
 }
 
 /** Keep what is known fresh, for as long as the page is there; only while somebody looks. */
@@ -79,6 +98,7 @@ export async function keepUp() {
       await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
       continue;
     }
+    if (signedIn() && state.role === null) await learnRole();
     const heard = await (signedIn() ? streamed() : polled());
     if (!document.hidden) connection("lost");
     failures = heard ? 0 : Math.min(failures + 1, AGAIN.length - 1);
