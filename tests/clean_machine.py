@@ -13,7 +13,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,18 +89,8 @@ class CleanMachine:
     def run(self, command: str, folder: Path, seconds: float = 900) -> Done:
         """A command line, as an operator types it in a folder."""
         mounts = [str(path) for pair in self.seen.items() for path in pair]
-        began = time.monotonic()
         enter = ["unshare", "--mount", "bash", "-c", ENTER, "enter", str(self.root), *mounts, "--"]
-        done = subprocess.run(
-            [*enter, f"cd '{folder}' && {command}"],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+        return Done.of([*enter, f"cd '{folder}' && {command}"], self.environment, None, seconds)
 
 
 @contextlib.contextmanager

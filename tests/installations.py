@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -45,6 +45,22 @@ class Done:
     out: str
     err: str
     seconds: float
+
+    @classmethod
+    def of(cls, argv: Sequence[str], environment: Mapping[str, str], folder: Path | None, seconds: float) -> Done:
+        """Run a command to its end, with nobody to answer its questions. Raises subprocess.TimeoutExpired."""
+        began = time.monotonic()
+        done = subprocess.run(
+            argv,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        return cls(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
     @property
     def text(self) -> str:
@@ -104,18 +120,7 @@ class Installation:
     def run(self, *argv: str, cwd: Path | None = None, seconds: float = 400, **exported: str) -> Done:
         """Run a command as an operator would; a relative first word is looked up in the installation."""
         command = [str(self.root / argv[0]) if "/" in argv[0] and not argv[0].startswith("/") else argv[0], *argv[1:]]
-        began = time.monotonic()
-        done = subprocess.run(
-            command,
-            cwd=cwd or self.root,
-            env={**self.environment, **exported},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+        return Done.of(command, {**self.environment, **exported}, cwd or self.root, seconds)
 
     def launcher(self, *arguments: str, cwd: Path | None = None, seconds: float = 400, **exported: str) -> Done:
         """Run the launcher for this installation."""

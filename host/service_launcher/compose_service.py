@@ -318,7 +318,7 @@ class ComposeService(Record):
                 yield Problem(severity="warn", summary=exposed, fix="install Docker Engine 28 or newer")
 
     def _port(self, host: Host, name: str, value: str, own: Container | None) -> Iterable[Problem]:
-        from service_launcher.ports import PROXY, free_port, holder
+        from service_launcher.ports import free_port, holder
 
         if not value.isdigit() or not 0 < int(value) < 65536:
             yield Problem(severity="error", summary=f"{name}={value} is no port", fix=f"set {name} to 1 … 65535")
@@ -327,10 +327,11 @@ class ComposeService(Record):
         if own is not None and any(p.port == port for p in own.ports):
             return
         others = [c for c in host.engine.publishing(port) if own is None or c.id != own.id]
-        culprit = f"the container {others[0].name}" if others else holder(port)
+        process = None if others else holder(port)
+        culprit = f"the container {others[0].name}" if others else process
         # Between two lives of a container the list knows no ports of it, and the engine's proxy may be there already.
         again = own is not None and own.state in ("running", "restarting") and not others
-        if culprit and not (again and PROXY in culprit):
+        if culprit and not (again and process and process.engine):
             yield Problem(
                 severity="error",
                 summary=f"port {port} ({name}) is taken by {culprit}",

@@ -226,7 +226,8 @@ class Explainer:
             sentence += f" by {culprit}" if culprit else "; it is free again now"
         return {"cause": sentence, "cause_id": cause.id, "next_command": filled(cause.fix)}
 
-    def _holder(self, port: int) -> str | None:
+    def _holder(self, port: int) -> object:
+        """Who has a port, in words; None when nobody has it."""
         with contextlib.suppress(EngineUnavailable):
             for container in EngineView(self.engine).publishing(port):
                 return f"the container {container.name}"

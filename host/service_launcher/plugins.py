@@ -7,29 +7,22 @@ Only pluggy's public interface is used.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import os
-import re
-import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
-from functools import cache
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pluggy
 from pydantic import TypeAdapter, ValidationError
 
 from service_launcher import hookspecs, selection
 from service_launcher.errors import LauncherError, PluginFailed
+from service_launcher.guard import guarded
+from service_launcher.imports import Loading, host_mismatch, host_requirement, loaded, own_version, restore_pluggy
 from service_launcher.models import (
     Action,
     AutoStart,
@@ -49,24 +42,6 @@ if TYPE_CHECKING:
     from service_launcher.envfile import Environment
     from service_launcher.host import Host
 
-T = TypeVar("T")
-
-#: How long each hook may take, in seconds; start and stop get the entry's own limits on top of these.
-DEADLINES: Mapping[str, float] = {
-    "load": 10.0,  # of every command: more is an import that hangs
-    "launcher_manifest_entries": 5.0,
-    "launcher_variables": 5.0,
-    "launcher_auto_start": 2.0,
-    "launcher_preflight": 10.0,
-    "launcher_drift": 25.0,
-    "launcher_findings": 10.0,
-    "launcher_start": 1800.0,  # images may have to be pulled first
-    "launcher_stop": 60.0,
-    "launcher_status": 2.8,
-    "launcher_causes": 2.0,
-    "launcher_commands": 5.0,
-    "launcher_event": 1.0,
-}
 
 #: More than this nobody answers in earnest; it is where reading a generator ends.
 MOST_ANSWERS = 1000
@@ -118,7 +93,7 @@ def _check_known(callers: Iterable[pluggy.HookCaller]) -> None:
     for caller in callers:
         if not caller.has_spec() and not any(implementation.optionalhook for implementation in caller.get_hookimpls()):
             raise PluginFailed(
-                f"unknown hook {caller.name}: mistyped, or not of service-launcher {_own_version()}; "
+                f"unknown hook {caller.name}: mistyped, or not of service-launcher {own_version()}; "
                 f"known: {', '.join(sorted(_SPECIFIED))}",
                 "mend the plugin",
             )
@@ -315,7 +290,7 @@ class Plugins:
             distribution=metadata["Name"] or "unknown",
             version=metadata["Version"] or "unknown",
             target=entry_point.value,
-            host_range=_host_requirement(metadata),
+            host_range=host_requirement(metadata),
             folder=str(distribution.locate_file("")) if distribution else "",
         )
         if twin := self.found.get(plugin.name):
@@ -326,13 +301,13 @@ class Plugins:
         if refusal:
             plugin.state, plugin.reason = "disabled", refusal
             return
-        if mismatch := _host_mismatch(plugin.host_range):
+        if mismatch := host_mismatch(plugin.host_range):
             plugin.state, plugin.reason = "incompatible", mismatch
             return
         try:
             self._loading.begin(plugin.name)
-            module = self._called(plugin.name, "load", lambda: _loaded(entry_point))
-            _restore_pluggy(plugin.name)
+            module = self._called(plugin.name, "load", lambda: loaded(entry_point))
+            restore_pluggy(plugin.name)
             manager = pluggy.PluginManager(hookspecs.PROJECT)
             manager.add_hookspecs(cast(Any, _Names(_SPECIFIED)))
             hooks = _Names({name: getattr(module, name) for name in dir(module) if not name.startswith("__")})
@@ -458,219 +433,11 @@ class Plugins:
         return self._answers[key]
 
 
-def guarded(
-    plugin: str, hook: str, call: Callable[[], T], extra_seconds: float = 0.0, redact: Callable[[str], str] = printable
-) -> T:
-    """Run foreign code on a daemon thread with the hook's deadline.
-
-    Raises PluginFailed for what the plugin does wrong, in words that `redact` has gone over. A LauncherError passes
-    through: it comes from the host's own parts, which the plugin called, and says better what happened.
-    """
-    began = time.monotonic()
-    fix = f"launcher plugins list; mend or disable {plugin} (config/plugins.toml)"
-    try:
-        with _aside, _thread() as thread:
-            answer, failure = thread.run(call, DEADLINES[hook] + extra_seconds)
-    except Empty:
-        seconds = time.monotonic() - began
-        raise PluginFailed(f"plugin {plugin} did not return from {hook} within {seconds:.1f} s", fix) from None
-    if failure is not None:
-        if isinstance(failure, LauncherError) and hook != "load":
-            raise failure
-        raise PluginFailed(
-            f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {redact(_words(failure))}", fix
-        ) from failure
-    return answer  # type: ignore[no-any-return]
-
-
-class _Thread:
-    """A daemon thread that runs one call after another: making one takes longer than most hooks."""
-
-    def __init__(self) -> None:
-        self._calls: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
-        self._results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-        threading.Thread(target=self._work, daemon=True, name="plugins").start()
-
-    def run(self, call: Callable[[], Any], seconds: float) -> tuple[Any, BaseException | None]:
-        """What the call returned, or what it raised. Raises queue.Empty when it takes longer."""
-        self._calls.put(call)
-        return self._results.get(timeout=seconds)
-
-    def end(self) -> None:
-        """End once the present call returns, if it ever does."""
-        self._calls.put(None)
-
-    def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            try:
-                self._results.put((call(), None))
-            except BaseException as error:  # noqa: BLE001 - SystemExit from a plugin must not end the launcher
-                self._results.put((None, error))
-            del call  # and what it holds on to
-
-
-_idle: deque[_Thread] = deque()
-os.register_at_fork(after_in_child=_idle.clear)  # a child has none of its parent's threads
-
-
-@contextlib.contextmanager
-def _thread() -> Iterator[_Thread]:
-    """A thread for one call; one whose call has not come back is never used again."""
-    try:
-        thread = _idle.pop()
-    except IndexError:
-        thread = _Thread()
-    try:
-        yield thread
-    except BaseException:
-        thread.end()
-        raise
-    _idle.append(thread)
-
-
-def _loaded(entry_point: importlib.metadata.EntryPoint) -> object:
-    """What an entry point names. Raises what the import raises, and LookupError for a name that the module has not."""
-    module = import_module(entry_point.module)
-    found: object = module
-    for name in filter(None, (entry_point.attr or "").split(".")):
-        if not hasattr(found, name):
-            raise LookupError(
-                f"its entry point is {entry_point.value}, and {entry_point.module} has no {name}: "
-                "change one of them, and install it again"
-            )
-        found = getattr(found, name)
-    return found
-
-
-def _words(failure: BaseException) -> str:
-    try:
-        return str(failure)
-    except Exception:  # noqa: BLE001 - foreign code again
-        return "it cannot be shown"
-
-
 def _why(error: Exception) -> str:
     """The reason in one line; pluggy's own stands in the last of its lines."""
     lines = str(error).splitlines() or [type(error).__name__]
     return f"{lines[0]}: {lines[-1]}" if isinstance(error, pluggy.PluginValidationError) and lines[1:] else lines[0]
 
 
-class _Aside:
-    """While foreign code runs, what it prints goes to stderr: stdout is for results, which programs read."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._stdout = threading.Lock(), 0, sys.stdout
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._stdout, sys.stdout = sys.stdout, sys.stderr
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                sys.stdout = self._stdout
-
-
-_aside = _Aside()
-
-
 def _consumed(result: object) -> object:
     return list(islice(result, MOST_ANSWERS + 1)) if isinstance(result, Iterator) else result
-
-
-def _host_requirement(metadata: importlib.metadata.PackageMetadata | Message) -> str:
-    """The dependency by which a plugin declares its host; empty where it declares none."""
-    for line in metadata.get_all("Requires-Dist") or ():
-        if re.match(r"service[-_.]launcher(?![\w-])", line, re.IGNORECASE):
-            return str(line)
-    return ""
-
-
-@cache
-def _own_version() -> str:
-    return importlib.metadata.version("service-launcher")
-
-
-@cache  # most plugins ask for the same
-def _host_mismatch(line: str) -> str | None:
-    """What is wrong with the declared host range, if anything."""
-    if not line:
-        return None
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    own = _own_version()
-    try:
-        requirement = Requirement(line)
-    except InvalidRequirement:
-        return f"its dependency {line!r} cannot be read"
-    if own not in requirement.specifier:
-        return f"it needs service-launcher {requirement.specifier}, this is {own}: install a matching version"
-    return None
-
-
-#: pluggy as it was before any plugin was imported.
-_PLUGGY = [(owner, dict(vars(owner))) for owner in (pluggy, pluggy.PluginManager, pluggy.HookCaller)]
-
-
-def _restore_pluggy(name: str) -> None:
-    """Undo what an import did to pluggy, on which everybody else rests. Raises PluginFailed when it did anything."""
-    if all(vars(owner) == before for owner, before in _PLUGGY):
-        return
-    changed = [
-        (owner, attribute, value)
-        for owner, before in _PLUGGY
-        for attribute, value in before.items()
-        if vars(owner).get(attribute) is not value
-    ]
-    for owner, attribute, value in changed:
-        setattr(owner, attribute, value)
-    if changed:
-        owner, attribute, _ = changed[0]
-        raise PluginFailed(f"plugin {name} changed pluggy itself ({owner.__name__}.{attribute}) on import")
-
-
-class Loading:
-    """Leaves a note of which plugin is being imported: an import that ends the process cannot be contained, only named.
-
-    `os._exit`, a signal or a crash in a C library take the launcher along. The next one finds the note of a process
-    that is gone and says, before it imports anything, which plugin that was and how to leave it out.
-    """
-
-    def __init__(self, state: Path | None) -> None:
-        # Where nothing has been started yet there is no folder, and a reading command makes none.
-        self._folder = state / "loading" if state is not None and state.is_dir() else None
-        self._note: Path | None = None
-        if self._folder is not None:
-            with contextlib.suppress(OSError):
-                self._folder.mkdir(mode=0o700, exist_ok=True)
-                self._tell_of_the_dead(self._folder)
-
-    def begin(self, name: str) -> None:
-        """Note that a plugin is being imported from now on."""
-        if self._folder is not None:
-            self._note = self._folder / str(os.getpid())
-            with contextlib.suppress(OSError):  # on a read-only tree nobody is named
-                self._note.write_text(name, encoding="utf-8")
-
-    def done(self) -> None:
-        """All are imported."""
-        if self._note is not None:
-            with contextlib.suppress(OSError):
-                self._note.unlink(missing_ok=True)
-
-    @staticmethod
-    def _tell_of_the_dead(folder: Path) -> None:
-        for note in folder.iterdir():
-            if note.name.isdigit() and not Path(f"/proc/{note.name}").exists():
-                name = printable(note.read_text(encoding="utf-8"))[:100]
-                note.unlink(missing_ok=True)
-                # Before the import, which may end this process too, and then nothing more could be said.
-                print(  # noqa: T201
-                    f"Warning: an earlier launcher ended while it imported the plugin {name}; if this one ends too\n"
-                    f"Try:     launcher plugins disable {name}",
-                    file=sys.stderr,
-                    flush=True,
-                )

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from dataclasses import dataclass
 
 import psutil
 
 PROXY = "docker-proxy"  # the process by which the engine publishes a port
 
 
-def holder(port: int) -> str | None:
-    """The process that listens on a TCP port, in words for a person; None when nobody does."""
+@dataclass(frozen=True)
+class Holder:
+    """The process that listens on a port, as far as this user may see it; as text, in words for a person."""
+
+    pid: int | None = None
+    name: str | None = None
+
+    @property
+    def engine(self) -> bool:
+        """Whether it is the engine, on behalf of a container."""
+        return self.name == PROXY
+
+    def __str__(self) -> str:
+        if self.pid is None:
+            return "a process of another user"
+        return f"the process {self.name} (pid {self.pid})" if self.name else f"a process (pid {self.pid})"
+
+
+def holder(port: int) -> Holder | None:
+    """Who listens on a TCP port; None when nobody does."""
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
-            if connection.pid is None:
-                return "a process of another user"
-            try:
-                return f"the process {psutil.Process(connection.pid).name()} (pid {connection.pid})"
-            except psutil.Error:
-                return f"a process (pid {connection.pid})"
+            name = None
+            with contextlib.suppress(psutil.Error):
+                name = psutil.Process(connection.pid).name() if connection.pid is not None else None
+            return Holder(connection.pid, name)
     return None
 
 

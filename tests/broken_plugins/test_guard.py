@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_launcher import plugins
+from service_launcher import guard, plugins
 from service_launcher.envfile import Environment
 from service_launcher.errors import EngineUnavailable, PluginFailed
+from service_launcher.guard import guarded
 from service_launcher.models import Event, ManifestEntry, Problem
-from service_launcher.plugins import Plugins, guarded
+from service_launcher.plugins import Plugins
 
 from tests.broken_plugins import pack
 from tests.broken_plugins.pack import SERVICE
@@ -49,7 +50,7 @@ def test_a_start_that_raises_fails_by_its_plugins_name(load: Any) -> None:
 
 def test_a_start_that_hangs_is_given_up_after_its_own_time(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found = load("hangs_in_start")
-    monkeypatch.setattr(plugins, "DEADLINES", {**plugins.DEADLINES, "launcher_start": 0.1})
+    monkeypatch.setattr(guard, "DEADLINES", {**guard.DEADLINES, "launcher_start": 0.1})
     began = time.monotonic()
     with pytest.raises(PluginFailed, match=r"plugin hangs_in_start did not return from launcher_start within 1\.1 s"):
         found.start(theirs(found), HOST)
@@ -57,7 +58,7 @@ def test_a_start_that_hangs_is_given_up_after_its_own_time(load: Any, monkeypatc
 
 
 def test_an_import_that_hangs_is_given_up(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "DEADLINES", {**plugins.DEADLINES, "load": 0.2})
+    monkeypatch.setattr(guard, "DEADLINES", {**guard.DEADLINES, "load": 0.2})
     found = load("hangs_on_import", "sound")
     assert found.found["hangs_on_import"].state == "failed"
     assert "did not return from load" in found.found["hangs_on_import"].reason

@@ -475,7 +475,7 @@ BREAKS = (
         "a hook that hangs counts as one without an answer",
         (
             Change(
-                HOST + "plugins.py",
+                HOST + "guard.py",
                 "    except Empty:\n",
                 "    except Empty:\n        return []  # type: ignore[return-value]\n",
             ),

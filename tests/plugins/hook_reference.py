@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from jinja2 import Environment, StrictUndefined
 from service_launcher import Answer, ComposeService, Host, hookspecs
-from service_launcher.plugins import DEADLINES
+from service_launcher.guard import DEADLINES
 
 PAGE = """\
 # Hooks

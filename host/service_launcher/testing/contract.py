@@ -22,9 +22,10 @@ from service_launcher import hookspecs
 from service_launcher.compose import run
 from service_launcher.compose_service import ComposePlugin, ComposeService
 from service_launcher.errors import LauncherError, PluginFailed
+from service_launcher.guard import DEADLINES
 from service_launcher.launcher import Launcher
 from service_launcher.models import Event, ManifestEntry, OperationReport, ServiceState
-from service_launcher.plugins import DEADLINES, Plugin, Plugins
+from service_launcher.plugins import Plugin, Plugins
 from service_launcher.testing.installation import TemporaryInstallation
 from service_launcher.testing.projects import docker, left_by, remove
 from service_launcher.wording import explanation_lines

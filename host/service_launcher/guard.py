@@ -1,0 +1,134 @@
+"""Calls into foreign code: on a thread with a deadline, its words redacted, its output kept off stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from service_launcher.errors import LauncherError, PluginFailed
+from service_launcher.redaction import printable
+
+T = TypeVar("T")
+
+#: How long each hook may take, in seconds; start and stop get the entry's own limits on top of these.
+DEADLINES: Mapping[str, float] = {
+    "load": 10.0,  # of every command: more is an import that hangs
+    "launcher_manifest_entries": 5.0,
+    "launcher_variables": 5.0,
+    "launcher_auto_start": 2.0,
+    "launcher_preflight": 10.0,
+    "launcher_drift": 25.0,
+    "launcher_findings": 10.0,
+    "launcher_start": 1800.0,  # images may have to be pulled first
+    "launcher_stop": 60.0,
+    "launcher_status": 2.8,
+    "launcher_causes": 2.0,
+    "launcher_commands": 5.0,
+    "launcher_event": 1.0,
+}
+
+
+def guarded(
+    plugin: str, hook: str, call: Callable[[], T], extra_seconds: float = 0.0, redact: Callable[[str], str] = printable
+) -> T:
+    """Run foreign code on a daemon thread with the hook's deadline.
+
+    Raises PluginFailed for what the plugin does wrong, in words that `redact` has gone over. A LauncherError passes
+    through: it comes from the host's own parts, which the plugin called, and says better what happened.
+    """
+    began = time.monotonic()
+    fix = f"launcher plugins list; mend or disable {plugin} (config/plugins.toml)"
+    try:
+        with _aside, _thread() as thread:
+            answer, failure = thread.run(call, DEADLINES[hook] + extra_seconds)
+    except Empty:
+        seconds = time.monotonic() - began
+        raise PluginFailed(f"plugin {plugin} did not return from {hook} within {seconds:.1f} s", fix) from None
+    if failure is not None:
+        if isinstance(failure, LauncherError) and hook != "load":
+            raise failure
+        raise PluginFailed(
+            f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {redact(_words(failure))}", fix
+        ) from failure
+    return answer  # type: ignore[no-any-return]
+
+
+class _Thread:
+    """A daemon thread that runs one call after another: making one takes longer than most hooks."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
+        self._results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        threading.Thread(target=self._work, daemon=True, name="plugins").start()
+
+    def run(self, call: Callable[[], Any], seconds: float) -> tuple[Any, BaseException | None]:
+        """What the call returned, or what it raised. Raises queue.Empty when it takes longer."""
+        self._calls.put(call)
+        return self._results.get(timeout=seconds)
+
+    def end(self) -> None:
+        """End once the present call returns, if it ever does."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            try:
+                self._results.put((call(), None))
+            except BaseException as error:  # noqa: BLE001 - SystemExit from a plugin must not end the launcher
+                self._results.put((None, error))
+            del call  # and what it holds on to
+
+
+_idle: deque[_Thread] = deque()
+os.register_at_fork(after_in_child=_idle.clear)  # a child has none of its parent's threads
+
+
+@contextlib.contextmanager
+def _thread() -> Iterator[_Thread]:
+    """A thread for one call; one whose call has not come back is never used again."""
+    try:
+        thread = _idle.pop()
+    except IndexError:
+        thread = _Thread()
+    try:
+        yield thread
+    except BaseException:
+        thread.end()
+        raise
+    _idle.append(thread)
+
+
+def _words(failure: BaseException) -> str:
+    try:
+        return str(failure)
+    except Exception:  # noqa: BLE001 - foreign code again
+        return "it cannot be shown"
+
+
+class _Aside:
+    """While foreign code runs, what it prints goes to stderr: stdout is for results, which programs read."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._stdout = threading.Lock(), 0, sys.stdout
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._stdout, sys.stdout = sys.stdout, sys.stderr
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                sys.stdout = self._stdout
+
+
+_aside = _Aside()
