@@ -23,7 +23,7 @@ from service_launcher import (
     with_application,
 )
 
-from launcher_kestra import causes, credentials, database, findings, probe, versions
+from launcher_kestra import credentials, database, findings, probe, versions
 from launcher_kestra.services import DATABASE_PASSWORD, KESTRA, OLD_SKIP, POSTGRES, PRIVILEGES, SKIP
 
 #: Kestra ends with exit code 0 between 35 and 160 s after it lost its database, and says UP in between.
@@ -113,6 +113,8 @@ def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:
 @hookimpl
 def launcher_causes(entry: ManifestEntry) -> tuple[Cause, ...]:
     """The lines that Kestra and PostgreSQL write when they fail, and what they mean."""
+    from launcher_kestra import causes  # only who explains something needs them
+
     return causes.KESTRA if entry.id == KESTRA.id else causes.DATABASE
 
 

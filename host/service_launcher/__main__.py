@@ -49,6 +49,8 @@ def main() -> None:
         if debug:
             _show_traceback(session)
         sys.exit(_unexpected(error))
+    finally:
+        gc.freeze()  # Python would look for cycles at its end once more, and everything ends with it anyway
 
 
 def _keep_standard_output() -> None:

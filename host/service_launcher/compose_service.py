@@ -195,7 +195,7 @@ class ComposeService(Record):
     def container(self, host: Host) -> Container | None:
         """The service's container, made by compose or by hand with our labels."""
         found = host.engine.compose_service(self.project, self.service)
-        return found or host.engine.labelled({SERVICE: self.service, MODE: "manual"})
+        return found or made_by_hand(host.engine, self.service)
 
     @staticmethod
     def by_hand(container: Container) -> bool:
@@ -427,6 +427,11 @@ def with_application(
     text = f"REHEARSAL stand-in: {message}" if status.rehearsal else message
     changes = {"evidence": (*status.evidence, evidence), "state": state, "message": text, **more}
     return status.model_copy(update=changes)
+
+
+def made_by_hand(engine: EngineView, service: str) -> Container | None:
+    """The container that an operator made of a service without compose, by the labels that our files give."""
+    return next((c for c in engine.with_label(MODE, "manual") if c.labels.get(SERVICE) == service), None)
 
 
 def _judge(detail: Detail) -> tuple[ServiceState, str, tuple[Evidence, ...]]:

@@ -28,6 +28,8 @@ INSPECTION_SECONDS = 12.0  # evidence counts for 15 s
 CHECK_SECONDS = 30.0  # the engine's own interval and timeout of a health check, where a container names none
 STALL_SECONDS = 60.0  # a pull without a single byte for this long has failed
 
+PROJECT = "com.docker.compose.project"  # the label by which compose finds a project's containers
+
 _HEALTH = re.compile(r"\((healthy|unhealthy|health: starting)\)")
 _WATCHED = ("create", "start", "die", "stop", "oom", "destroy", "pause", "unpause", "health_status", "rename")
 
@@ -143,12 +145,20 @@ class Engine:
     @cached_property
     def _client(self) -> APIClient:
         from docker.api.client import APIClient
+        from docker.constants import MINIMUM_DOCKER_API_VERSION
 
         address = endpoint()
-        client = APIClient(base_url=address, timeout=self._read_seconds)  # type: ignore[arg-type]
-        if address is None or address.startswith("unix:"):
-            client.trust_env = False  # a socket has no proxy, and looking for one takes a third of each question
-        return client
+
+        def connected(version: str | None) -> APIClient:
+            client = APIClient(base_url=address, version=version, timeout=self._read_seconds)  # type: ignore[arg-type]
+            if address is None or address.startswith("unix:"):
+                client.trust_env = False  # a socket has no proxy, and looking for one takes a third of each question
+            return client
+
+        # The version stands in the answer to a ping, too; asked for all its versions, an engine runs other programs.
+        with contextlib.closing(connected(MINIMUM_DOCKER_API_VERSION)) as first:
+            pong = first.get(f"{first.base_url}/_ping", timeout=self._read_seconds)
+        return connected(pong.headers.get("Api-Version"))
 
     def _ask(self, question: Callable[[APIClient], T]) -> T:
         from docker.errors import APIError, DockerException, NotFound
@@ -175,9 +185,10 @@ class Engine:
         if client := self.__dict__.pop("_client", None):
             client.close()
 
-    def containers(self) -> tuple[Container, ...]:
-        """Every container of the engine, running or not, in one call."""
-        return tuple(_container(raw) for raw in self._ask(lambda c: c.containers(all=True)))
+    def containers(self, label: str | None = None) -> tuple[Container, ...]:
+        """Every container of the engine, running or not, or those with a label (`name=value`), in one call."""
+        filters = {"label": label} if label else {}
+        return tuple(_container(raw) for raw in self._ask(lambda c: c.containers(all=True, filters=filters)))
 
     def detail(self, container_id: str) -> Detail | None:
         """The inspection of one container, None when it is gone."""
@@ -199,7 +210,7 @@ class Engine:
 
     def project_networks(self, project: str) -> tuple[str, ...]:
         """The names of the networks that compose made for a project."""
-        label = f"com.docker.compose.project={project}"
+        label = f"{PROJECT}={project}"
         return tuple(n["Name"] for n in self._ask(lambda c: c.networks(filters={"label": label})))
 
     def facts(self) -> EngineFacts:
@@ -359,7 +370,7 @@ class Inspections:
 
 
 class EngineView:
-    """The engine as it stood at one moment: the list is read once, so that all services are judged alike.
+    """The engine as it stood at one moment: each list is read once, so that all services are judged alike.
 
     `inspections` are those of earlier views, for who follows the engine's events.
     """
@@ -371,15 +382,25 @@ class EngineView:
         self._inspections = inspections
         self._lock = threading.Lock()
         self._containers: tuple[Container, ...] | None = None
+        self._lists: dict[tuple[str, str], tuple[Container, ...]] = {}
         self._facts: EngineFacts | None = None
         self._failure = failure
 
     def containers(self) -> tuple[Container, ...]:
-        """Every container, from the one list call of this view."""
+        """Every container."""
         with self._lock:
             if self._containers is None:
                 self._containers = self._asked(self.engine.containers)
             return self._containers
+
+    def with_label(self, label: str, value: str) -> tuple[Container, ...]:
+        """The containers with a label. The engine takes its time for each one that it lists, so others are not."""
+        with self._lock:
+            if self._containers is not None:
+                return tuple(c for c in self._containers if c.labels.get(label) == value)
+            if (label, value) not in self._lists:
+                self._lists[label, value] = self._asked(lambda: self.engine.containers(f"{label}={value}"))
+            return self._lists[label, value]
 
     def facts(self) -> EngineFacts:
         """The engine itself, asked once."""
@@ -390,19 +411,11 @@ class EngineView:
 
     def compose_service(self, project: str, service: str) -> Container | None:
         """The container of a compose service, or None; a one-off `compose run` does not count."""
-        for container in self.containers():
+        for container in self.with_label(PROJECT, project):
             label = container.labels.get
-            if (
-                label("com.docker.compose.project") == project
-                and label("com.docker.compose.service") == service
-                and label("com.docker.compose.oneoff") != "True"
-            ):
+            if label("com.docker.compose.service") == service and label("com.docker.compose.oneoff") != "True":
                 return container
         return None
-
-    def labelled(self, labels: Mapping[str, str]) -> Container | None:
-        """The first container with all the given labels."""
-        return next((c for c in self.containers() if labels.items() <= dict(c.labels).items()), None)
 
     def publishing(self, port: int) -> tuple[Container, ...]:
         """The containers that publish a port of the host."""
@@ -412,7 +425,9 @@ class EngineView:
         """The inspection of one container, None when it is gone."""
         if self._inspections is None:
             return self._asked(lambda: self.engine.detail(container_id))
-        listed = next((c for c in self.containers() if c.id == container_id), None)
+        with self._lock:
+            lists = [self._containers or (), *self._lists.values()]
+        listed = next((c for containers in lists for c in containers if c.id == container_id), None)
         detail = self._inspections.of(listed) if listed else None
         if detail is None:
             detail = self._asked(lambda: self.engine.detail(container_id))

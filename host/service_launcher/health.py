@@ -110,7 +110,7 @@ class Health:
 
     def _containers(self, names: Iterable[str], view: EngineView) -> dict[str, Container]:
         found = {name: self.observer.container(self._entry(name), view) for name in names}
-        view.containers()  # asks also where no service has a container
+        self.engine.ping()  # asks also where no service has a container
         return {name: container for name, container in found.items() if container is not None}
 
     def _timed(self, service: str, view: EngineView) -> tuple[ServiceStatus, float]:

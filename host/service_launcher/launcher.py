@@ -159,7 +159,7 @@ class Launcher:
     def plan(self, action: Action, names: Sequence[str] = (), phases: Sequence[str] = ()) -> Plan:
         """What an operation would do now, and why. Raises EngineUnavailable."""
         wanted = self._wanted(names, phases)
-        EngineView(self._engine).containers()
+        self._engine.ping()
         operation = self._new_operation(action, _ignore, {}, Order(self.settings.actor))
         if action == "start":
             return operation.plan_start(wanted, by_phase=not names)[0]
@@ -463,7 +463,7 @@ class Launcher:
             freeze.check(self.settings.root, self.environment)
         locked = {self._lock_name(s) for s in (*services, *perhaps) if self.entries[s].plugin}
         with self._locks(locked, f"{action} {' '.join(services)}", order.actor) as locks:
-            EngineView(self._engine).containers()
+            self._engine.ping()
             operation = self._new_operation(action, listener, locks, order)
             operation.problems += self._close_the_cut_off(locked)
             with operation.recorded(services):

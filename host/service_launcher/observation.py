@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service_launcher import prober
-from service_launcher.compose_service import MODE, SERVICE
+from service_launcher.compose_service import made_by_hand
 from service_launcher.context import CallContext, Listener
-from service_launcher.engine import Container, EngineView
+from service_launcher.engine import PROJECT, Container, EngineView
 from service_launcher.envfile import Environment
 from service_launcher.errors import EngineUnavailable, LauncherError, PluginFailed
 from service_launcher.events import EventLog
@@ -74,7 +74,7 @@ class Observer:
         """What is true of the services now. A silent engine makes them unknown; raises nothing."""
         engine_error = None
         try:
-            view.containers()
+            _ask_at_all([self.graph.entries[service] for service in services], view)
         except EngineUnavailable as error:
             engine_error = error
         statuses = self.statuses(services, view)
@@ -152,7 +152,7 @@ class Observer:
         if entry.compose is None:
             return None
         found = view.compose_service(entry.compose.project, entry.compose.service)
-        return found or view.labelled({SERVICE: entry.compose.service, MODE: "manual"})
+        return found or made_by_hand(view, entry.compose.service)
 
     def why_without_owner(self, entry: ManifestEntry) -> str:
         """Why the plugin that an entry names cannot be asked about it."""
@@ -182,6 +182,15 @@ class Observer:
         return ServiceStatus(
             id=entry.id, state=ServiceState.UNMANAGED, message=message, stack=entry.stack, counted=False
         )
+
+
+def _ask_at_all(entries: Iterable[ManifestEntry], view: EngineView) -> None:
+    """Read the lists that the services need, and ask something also where they need none. Raises EngineUnavailable."""
+    projects = {entry.compose.project for entry in entries if entry.compose is not None}
+    for project in projects:
+        view.with_label(PROJECT, project)
+    if not projects:
+        view.engine.ping()
 
 
 def _not_fresh(status: ServiceStatus) -> ServiceStatus | None:
