@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 SIDE_BY_SIDE = 16
+FEW_PROJECTS = 3  # more are read in one list with everything else on the engine
 SKEW_SECONDS = 5.0  # evidence from further in the future than this says that two clocks differ
 
 
@@ -74,7 +75,7 @@ class Observer:
         """What is true of the services now. A silent engine makes them unknown; raises nothing."""
         engine_error = None
         try:
-            _ask_at_all([self.graph.entries[service] for service in services], view)
+            self._list(services, view)
         except EngineUnavailable as error:
             engine_error = error
         statuses = self.statuses(services, view)
@@ -105,6 +106,8 @@ class Observer:
 
     def statuses(self, services: Sequence[str], view: EngineView) -> tuple[ServiceStatus, ...]:
         """The status of each service, in the order asked for."""
+        with contextlib.suppress(EngineUnavailable):
+            self._list(services, view)
         if len(services) < 2:
             found = [self.status(service, view) for service in services]
         else:
@@ -118,6 +121,17 @@ class Observer:
             elif last := self.seen.get(status.id) or recorded.get(status.id):
                 found[number] = status.model_copy(update={"last_known": last})
         return tuple(found)
+
+    def _list(self, services: Iterable[str], view: EngineView) -> None:
+        """Read the lists that the services need, and ask something also where they need none."""
+        entries = [self.graph.entries[service] for service in services]
+        projects = {entry.compose.project for entry in entries if entry.compose is not None}
+        if len(projects) > FEW_PROJECTS:
+            view.containers()
+        for project in projects:
+            view.with_label(PROJECT, project)
+        if not projects:
+            view.engine.ping()
 
     def status(self, service: str, view: EngineView) -> ServiceStatus:
         """What the owner says, `unknown` where it cannot be asked or its evidence is old; never raises."""
@@ -182,15 +196,6 @@ class Observer:
         return ServiceStatus(
             id=entry.id, state=ServiceState.UNMANAGED, message=message, stack=entry.stack, counted=False
         )
-
-
-def _ask_at_all(entries: Iterable[ManifestEntry], view: EngineView) -> None:
-    """Read the lists that the services need, and ask something also where they need none. Raises EngineUnavailable."""
-    projects = {entry.compose.project for entry in entries if entry.compose is not None}
-    for project in projects:
-        view.with_label(PROJECT, project)
-    if not projects:
-        view.engine.ping()
 
 
 def _not_fresh(status: ServiceStatus) -> ServiceStatus | None:
