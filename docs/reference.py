@@ -171,8 +171,8 @@ def exit_codes() -> str:
     assert used - {errors.LauncherError.exit_code} <= EXIT_CODES.keys(), "an exit code without a meaning"
     rows = [(str(code), meaning) for code, meaning in EXIT_CODES.items()]
     errors_rows = [
-        (f"`{e.__name__}`", "130, 143" if e is errors.Interrupted else str(e.exit_code), _first(inspect.getdoc(e)))
-        for e in tree
+        *((f"`{e.__name__}`", str(e.exit_code), _first(inspect.getdoc(e))) for e in tree),
+        ("`Interrupted`", "130, 143", _first(inspect.getdoc(errors.Interrupted))),
     ]
     health = "`launcher health` and scripts/maintenance/health-check-all.sh: 0 healthy, 1 degraded, 2 critical.\n"
     return "\n".join(

@@ -37,7 +37,7 @@ def main() -> None:
         # Who read our output went away; nobody is left to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except LauncherError as error:
+    except (LauncherError, Interrupted) as error:
         if debug:
             _show_traceback(session)
         _say(error.summary, error.fix)

@@ -13,8 +13,9 @@ LauncherError                      1
 ├── EngineUnavailable              5
 │   └── EventStreamEnded               the engine itself may still answer
 ├── ComposeFailed                  1
-├── PluginFailed                   1
-└── Interrupted                    130, 143
+└── PluginFailed                   1
+
+Interrupted                        130, 143
 """
 
 from __future__ import annotations
@@ -95,9 +96,14 @@ class PluginFailed(LauncherError):
     """A plugin raised, hung or answered nonsense; the message names it."""
 
 
-class Interrupted(LauncherError):
-    """A signal ended the operation; the exit code is 128 plus the signal's number."""
+class Interrupted(BaseException):
+    """A signal ended the operation; the exit code is 128 plus the signal's number.
+
+    Like KeyboardInterrupt it is no Exception: whoever asks a plugin or the engine, and takes every error of theirs for
+    an answer, must not take this for one.
+    """
 
     def __init__(self, signal_number: int, summary: str) -> None:
-        super().__init__(summary, "launcher status")
+        super().__init__(summary)
+        self.summary, self.fix = summary, "launcher status"
         self.exit_code = 128 + signal_number

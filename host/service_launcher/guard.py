@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from service_launcher.errors import LauncherError, PluginFailed
+from service_launcher.errors import Interrupted, LauncherError, PluginFailed
 from service_launcher.redaction import printable
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ def guarded(
         seconds = time.monotonic() - began
         raise PluginFailed(f"plugin {plugin} did not return from {hook} within {seconds:.1f} s", fix) from None
     if failure is not None:
-        if isinstance(failure, LauncherError) and hook != "load":
+        if isinstance(failure, Interrupted) or (isinstance(failure, LauncherError) and hook != "load"):
             raise failure
         raise PluginFailed(
             f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {redact(_words(failure))}", fix

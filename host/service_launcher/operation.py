@@ -329,8 +329,6 @@ class Operation:
         context = self.observer.context(service, view, self._tell, self.locks, self._answers)
         try:
             self.observer.plugins.start(self.observer.graph.entries[service], context)
-        except Interrupted:
-            raise
         except LauncherError as error:
             self._finish(service, "failed", error.summary)
             self._show(service, "failed", error.summary)
@@ -374,8 +372,6 @@ class Operation:
             detail = view.detail(container.id) if container is not None else None
             if detail is not None and detail.state in ("running", "restarting", "paused"):
                 raise LauncherError(f"its container is still {detail.state}", f"launcher status {service}")
-        except Interrupted:
-            raise
         except LauncherError as error:
             self._finish(service, "failed", error.summary)
             return False

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from service_launcher import guard, plugins
 from service_launcher.envfile import Environment
-from service_launcher.errors import EngineUnavailable, PluginFailed
+from service_launcher.errors import EngineUnavailable, Interrupted, PluginFailed
 from service_launcher.guard import guarded
 from service_launcher.models import Event, ManifestEntry, Problem
 from service_launcher.plugins import Plugins
@@ -118,3 +118,18 @@ def test_what_the_hosts_own_parts_raise_inside_a_hook_passes_through() -> None:
         guarded("theirs", "launcher_status", raising)
     with pytest.raises(PluginFailed, match="EngineUnavailable: nobody answers"):
         guarded("theirs", "load", raising)
+
+
+def test_a_signal_is_no_answer_of_a_plugin_and_no_error_that_somebody_takes_for_one(
+    load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal's handler raises wherever the main thread is; a status that was being asked must not swallow it."""
+    found = load("sound")
+
+    def signalled(*_: object, **__: object) -> None:
+        raise Interrupted(15, "ended by a signal")
+
+    monkeypatch.setattr(plugins, "guarded", signalled)
+    with pytest.raises(Interrupted):
+        found.status(theirs(found), HOST)
+    assert not issubclass(Interrupted, Exception), "else Observer.status would make it an unknown state"

@@ -40,7 +40,7 @@ class Running:
     finished_at: datetime | None = None
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)
     report: OperationReport | None = None
-    error: LauncherError | None = None
+    error: LauncherError | Interrupted | None = None
     begun: threading.Event = field(default_factory=threading.Event)
     told_at: float = 0.0
 
@@ -219,7 +219,11 @@ class Operations:
             self._publish(running.document())
 
     def _ended(
-        self, running: Running, state: State, report: OperationReport | None = None, error: LauncherError | None = None
+        self,
+        running: Running,
+        state: State,
+        report: OperationReport | None = None,
+        error: LauncherError | Interrupted | None = None,
     ) -> None:
         with self._lock:
             running.report, running.error, running.state, running.finished_at = report, error, state, now()

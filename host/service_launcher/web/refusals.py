@@ -12,6 +12,7 @@ from service_launcher.errors import (
     Busy,
     ConfigurationError,
     EngineUnavailable,
+    Interrupted,
     LauncherError,
     PluginFailed,
     PreflightRefused,
@@ -57,7 +58,7 @@ def refused(error: LauncherError, fallback: str = "") -> Refused:
     return Refused(status, category, message, fallback)
 
 
-def judged(error: LauncherError) -> tuple[int, Category]:
+def judged(error: LauncherError | Interrupted) -> tuple[int, Category]:
     """Status and category of an error."""
     match error:
         case UnknownService() | UnknownPhase():
