@@ -76,6 +76,8 @@ class Observer:
         engine_error = None
         try:
             self._list(services, view)
+            if all(self.graph.entries[service].compose is None for service in services):
+                view.containers()  # whether the engine answers is told also where nobody needs it
         except EngineUnavailable as error:
             engine_error = error
         statuses = self.statuses(services, view)
@@ -123,15 +125,13 @@ class Observer:
         return tuple(found)
 
     def _list(self, services: Iterable[str], view: EngineView) -> None:
-        """Read the lists that the services need, and ask something also where they need none."""
+        """Read the lists that the services need, once for all of them. Raises EngineUnavailable."""
         entries = [self.graph.entries[service] for service in services]
         projects = {entry.compose.project for entry in entries if entry.compose is not None}
         if len(projects) > FEW_PROJECTS:
             view.containers()
         for project in projects:
             view.with_label(PROJECT, project)
-        if not projects:
-            view.engine.ping()
 
     def status(self, service: str, view: EngineView) -> ServiceStatus:
         """What the owner says, `unknown` where it cannot be asked or its evidence is old; never raises."""

@@ -159,6 +159,21 @@ def test_a_frozen_engine_is_unknown_in_under_5_seconds(installation: Installatio
     assert start.seconds < 5
 
 
+def test_a_frozen_engine_costs_its_time_once_where_no_service_needs_it(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    manifest = installation.root / "config/services-manifest.json"
+    entry = '{"id": "paper", "type": "tools", "path": ".", "start": "by hand", "title": "Paper", "stack": "desk"},'
+    manifest.write_text(manifest.read_text().replace('"services": [', '"services": [' + entry, 1))
+    engine.signal(signal.SIGSTOP)
+    try:
+        done = installation.launcher("status", "--phase", "desk", "--json")
+    finally:
+        engine.signal(signal.SIGCONT)
+    assert [s["state"] for s in done.json()["services"]] == ["unmanaged"]
+    assert 2 < done.seconds < 3.5, "the Engine has 2 s to answer, and is not asked twice"
+
+
 @pytest.mark.kestra
 def test_run_sh_refuses_beside_a_kestra_that_compose_runs_and_works_by_hand(copied, engine: PrivateEngine) -> None:
     installation: Installation = copied(kestra=REAL_KESTRA)
