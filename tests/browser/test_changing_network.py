@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.conftest import WAIT_MILLISECONDS, NewPage, visit
-from tests.engines import PrivateEngine
+from tests.engines import PrivateEngine, wait_for
 from tests.web.served import Served
 
 pytestmark = pytest.mark.browser
@@ -66,7 +66,9 @@ def test_a_file_that_never_comes_ends_in_a_word_and_not_in_a_loop(served: Served
         page.on("request", lambda request: loads.append(request.url) if request.is_navigation_request() else None)
         visit(page, served.address)
         expect(page.locator("#connection")).to_have_text(re.compile("if this stays, reload the page"))
-        page.wait_for_timeout(8000)  # all of the tries end in half of it
+        # The driver hears of requests only while it waits.
+        wait_for(lambda: page.wait_for_timeout(50) or len(loads) >= 6, 30, "it was loaded five times more")
+        page.wait_for_timeout(2000)  # no event tells that nothing comes; the page pauses for 0.4 s between two loads
         assert len(loads) == 6
 
 
