@@ -139,7 +139,7 @@ def _judge(
 ) -> tuple[ServiceState, str]:
     if answered.refused:
         return ServiceState.FAILED, answered.evidence.detail
-    if loss:
+    if loss and status.state is not ServiceState.FAILED:
         return ServiceState.DEGRADED, loss
     if status.state is not ServiceState.READY:
         return status.state, status.message

@@ -111,6 +111,12 @@ class Installation:
         path.write_text("".join(f"{name}={value}\n" for name, value in values.items() if value is not None))
         path.chmod(0o600)
 
+    def stand_in(self, **variables: str) -> None:
+        """Give the stand-in its behaviour through the compose file, where its environment is set."""
+        file = self.root / "tools/compose/docker-compose.tools.yml"
+        lines = "".join(f'      {name}: "{value}"\n' for name, value in variables.items())
+        file.write_text(file.read_text().replace("      LANG: C.UTF-8\n", f"      LANG: C.UTF-8\n{lines}", 1))
+
     @property
     def environment(self) -> dict[str, str]:
         """What a command gets: a plain shell's environment, the Engine, and what the test exported."""

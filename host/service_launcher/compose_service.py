@@ -8,7 +8,8 @@ from typing import Any
 
 from service_launcher import container_findings, places, policy
 from service_launcher.container_findings import Made
-from service_launcher.engine import Container, Detail, EngineView
+from service_launcher.containers import Container, Detail
+from service_launcher.engine_view import EngineView
 from service_launcher.errors import ConfigurationError, LauncherError
 from service_launcher.hookspecs import hookimpl
 from service_launcher.host import Compose, Host
@@ -240,7 +241,8 @@ class ComposeService(Record):
         detail: Detail | None,
         evidence: tuple[Evidence, ...],
     ) -> ServiceStatus:
-        ports = container.ports if container else ()
+        # Of the moment that the state is of: a line of the list may be from before a restart, when there were none.
+        ports = detail.ports if detail else ()
         rehearsal = container is not None and container.labels.get(REHEARSAL) == "true"
         links = tuple(
             Link(title=self.title, url=f"http://localhost:{p.port}")

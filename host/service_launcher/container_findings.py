@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service_launcher.engine import Detail, EngineFacts, ImageFacts
+from service_launcher.containers import Detail, EngineFacts, ImageFacts
 from service_launcher.models import Finding, now
 
 #: PostgreSQL, like most, publishes mended versions every three months; two of these are missed by then.

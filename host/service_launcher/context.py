@@ -12,7 +12,8 @@ from pydantic import SecretStr
 
 from service_launcher import compose, prober
 from service_launcher.compose import ComposeProject, Finished
-from service_launcher.engine import Detail, EngineView
+from service_launcher.containers import Detail
+from service_launcher.engine_view import EngineView
 from service_launcher.envfile import Environment
 from service_launcher.errors import ComposeFailed
 from service_launcher.models import ManifestEntry, Phase, Progress

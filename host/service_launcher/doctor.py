@@ -13,7 +13,9 @@ from typing import Any
 
 from service_launcher import compose, container_findings, envfile
 from service_launcher.compose_service import INSTALLATION, INSTALLATION_ID, LOW_DISK_BYTES, NO_DISK_BYTES, TIER, disks
-from service_launcher.engine import Container, Engine, EngineFacts, EngineView
+from service_launcher.containers import Container, EngineFacts
+from service_launcher.engine import Engine
+from service_launcher.engine_view import EngineView
 from service_launcher.errors import ConfigurationError, EngineUnavailable, EnvFileError, LauncherError
 from service_launcher.models import Diagnosis, Finding, FindingVerdict, Problem
 from service_launcher.observation import SIDE_BY_SIDE, Observer

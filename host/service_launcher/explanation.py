@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from service_launcher import ports
-from service_launcher.engine import Container, Detail, Engine, EngineView
+from service_launcher.containers import Container, Detail
+from service_launcher.engine import Engine
+from service_launcher.engine_view import EngineView
 from service_launcher.errors import EngineUnavailable, LauncherError
 from service_launcher.logs import Logs, Selection
 from service_launcher.models import Cause, Explanation, HealthProbe, Problem, ServiceState, ServiceStatus

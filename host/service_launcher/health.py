@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from service_launcher.engine import Container, Engine, EngineView, Sample
+from service_launcher.containers import Container, Sample
+from service_launcher.engine import Engine
+from service_launcher.engine_view import EngineView
 from service_launcher.errors import EngineUnavailable
 from service_launcher.models import (
     Database,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pydantic import SecretStr
 
 from service_launcher.compose import Finished
-from service_launcher.engine import EngineView
+from service_launcher.engine_view import EngineView
 from service_launcher.envfile import Environment
 from service_launcher.models import OperationReport, Phase
 from service_launcher.prober import Answer

@@ -15,7 +15,8 @@ from typing import Any
 from service_launcher import envfile, freeze, lock, manifest, policy
 from service_launcher.compose import ComposeProject
 from service_launcher.context import CallContext, Listener
-from service_launcher.engine import Engine, EngineView
+from service_launcher.engine import Engine
+from service_launcher.engine_view import EngineView
 from service_launcher.envfile import Environment
 from service_launcher.errors import Busy, DependencyCycle, EngineUnavailable, LauncherError, UnknownService
 from service_launcher.events import EventLog

@@ -15,7 +15,9 @@ from typing import Any
 
 from service_launcher import lock
 from service_launcher.compose_service import MODE, SERVICE
-from service_launcher.engine import Changes, ContainerEvent, Engine, EngineView, Inspections
+from service_launcher.containers import ContainerEvent
+from service_launcher.engine import Changes, Engine
+from service_launcher.engine_view import EngineView, Inspections
 from service_launcher.errors import Busy, ConfigurationError, EngineUnavailable
 from service_launcher.events import EventLog
 from service_launcher.models import Event, ServiceState

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service_launcher.engine import Container, Engine, moment
+from service_launcher.containers import Container, moment
+from service_launcher.engine import Engine
 from service_launcher.errors import LauncherError
 from service_launcher.models import LogLine, now
 from service_launcher.redaction import Redactor

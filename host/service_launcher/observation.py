@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from service_launcher import prober
 from service_launcher.compose_service import made_by_hand
+from service_launcher.containers import PROJECT, Container
 from service_launcher.context import CallContext, Listener
-from service_launcher.engine import PROJECT, Container, EngineView
+from service_launcher.engine_view import EngineView
 from service_launcher.envfile import Environment
 from service_launcher.errors import EngineUnavailable, LauncherError, PluginFailed
 from service_launcher.events import EventLog

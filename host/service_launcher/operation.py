@@ -14,7 +14,8 @@ from typing import Any
 
 from service_launcher import planner
 from service_launcher.context import CallContext, Listener
-from service_launcher.engine import Changes, Engine, EngineView
+from service_launcher.engine import Changes, Engine
+from service_launcher.engine_view import EngineView
 from service_launcher.errors import ConfigurationError, EventStreamEnded, Interrupted, LauncherError, PluginFailed
 from service_launcher.events import EventLog
 from service_launcher.models import (

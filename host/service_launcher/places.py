@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from service_launcher.engine import Mount, Volume
+from service_launcher.containers import Mount, Volume
 from service_launcher.host import Host
 from service_launcher.models import Problem
 

@@ -14,7 +14,6 @@ import pytest
 from tests.engines import PrivateEngine, wait_for
 from tests.faults.place_faults import install
 from tests.installations import Installation
-from tests.integration.test_waiting import _stand_in
 
 # No letter sequence of theirs stands anywhere else; the characters are those that each encoding treats differently.
 DATABASE = 'cAnary7$Db&?/+ "q\\e%41'
@@ -96,7 +95,7 @@ def test_what_containers_and_plugins_tell_is_masked_in_every_command(told: Insta
     encoded = base64.b64encode(f"admin@kestra.local:{LOGIN}".encode()).decode()
     printed = ["raw $KESTRA_DB_PASSWORD", f"Authorization: Basic {encoded}", f"url {quote(LOGIN, safe='')}"]
     # In the compose file a dollar is written twice, and the container's own environment holds the raw value.
-    _stand_in(told, STANDIN_LOG=" ; ".join(printed[1:]), STANDIN_HEALTH="down")
+    told.stand_in(STANDIN_LOG=" ; ".join(printed[1:]), STANDIN_HEALTH="down")
     edited(told, '[CMD, curl, -fsS, --max-time, "4", "http://localhost:8081/health"]',
            "[CMD-SHELL, 'printf \"the login is %s\" \"$$KESTRA_BASICAUTH_PASSWORD\"; exit 1']")  # fmt: skip
     edited(told, "start_period: 180s\n      start_interval: 500ms", "retries: 2\n      start_period: 0s")

@@ -10,7 +10,6 @@ import pytest
 
 from tests.engines import PrivateEngine, wait_for
 from tests.installations import PASSWORD, Installation
-from tests.integration.test_waiting import _stand_in
 
 
 def explained(installation: Installation, service: str) -> dict[str, Any]:
@@ -21,7 +20,7 @@ def explained(installation: Installation, service: str) -> dict[str, Any]:
 
 
 def test_a_crash_is_explained_where_the_start_failed_and_again_on_demand(installation: Installation) -> None:
-    _stand_in(installation, STANDIN_EXIT="3", STANDIN_LOG=f"java.lang.IllegalStateException: {PASSWORD} \\e[31mred")
+    installation.stand_in(STANDIN_EXIT="3", STANDIN_LOG=f"java.lang.IllegalStateException: {PASSWORD} \\e[31mred")
     done = installation.launcher("start")
     assert done.code == 1
     for words in ("exit code: 3", "IllegalStateException", "try: launcher"):
@@ -37,20 +36,21 @@ def test_a_crash_is_explained_where_the_start_failed_and_again_on_demand(install
 
 def test_how_it_ended_is_known_also_while_it_runs_again(installation: Installation, engine: PrivateEngine) -> None:
     """The inspection of a container that was restarted says exit code 0 and knows of no lack of memory."""
-    _stand_in(installation, STANDIN_EXIT="3:3", STANDIN_READY_AFTER="600")
+    installation.stand_in(STANDIN_EXIT="3:3", STANDIN_READY_AFTER="600")
     assert installation.launcher("start").code == 1
 
     def runs_again() -> bool:
         return engine.inspect("tools-kestra", "{{.State.Status}} {{.State.ExitCode}}") == "running 0"
 
-    wait_for(runs_again, 60, "it runs again for a while", every=0.1)
+    wait_for(lambda: not runs_again(), 60, "it has ended", every=0.1)
+    wait_for(runs_again, 60, "it runs again, for three seconds from now", every=0.1)
     told = explained(installation, "kestra")
     assert runs_again()
     assert told["exit_code"] == 3, told
 
 
 def test_lack_of_memory_is_named_with_the_limit(installation: Installation) -> None:
-    _stand_in(installation, STANDIN_MEMORY_MB="300")
+    installation.stand_in(STANDIN_MEMORY_MB="300")
     done = installation.launcher("start", KESTRA_MEMORY_LIMIT="64m")
     assert done.code == 1
     assert "lack of memory" in done.err, done.err
@@ -118,7 +118,7 @@ def test_what_happens_is_seen_at_once_and_recorded_once(installation: Installati
 def test_logs_of_several_services_are_merged_and_survive_a_restart(
     installation: Installation, engine: PrivateEngine
 ) -> None:
-    _stand_in(installation, STANDIN_LOG="first words")
+    installation.stand_in(STANDIN_LOG="first words")
     assert installation.launcher("start").code == 0
     both = installation.launcher("logs", "kestra", "kestra-postgres", "--tail", "50").out.splitlines()
     assert {line.split(" | ")[0] for line in both} == {"kestra-orchestrator", "kestra-postgres"}

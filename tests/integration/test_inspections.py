@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from service_launcher import wiring
-from service_launcher.engine import Detail, Engine
+from service_launcher.containers import Detail
+from service_launcher.engine import Engine
+from service_launcher.engine_view import EngineView
 from service_launcher.models import ServiceState, ServiceStatus
 
 from bench.measure import many_services
@@ -91,3 +93,23 @@ def test_a_health_check_that_runs_every_minute_counts_for_a_minute(installation:
     wait_for(lambda: health()["age_seconds"] > 15.5, 30, "the last check is older than other evidence may be", every=1)
     assert status()["state"] == "ready"
     assert health()["counts_seconds"] == 60 + 30 + 5  # its interval, the Engine's usual timeout, and a little
+
+
+def test_a_state_and_its_ports_are_of_one_moment(
+    installation: Installation, engine: PrivateEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line of the list from between two lives tells no ports of the container that runs by now."""
+    installation.stand_in(STANDIN_EXIT="3:1", STANDIN_READY_AFTER="600")
+    assert installation.launcher("start").code == 1
+    monkeypatch.setenv("DOCKER_HOST", engine.address)
+    observer, view = wiring.build(str(installation.root))._observer, EngineView(Engine())
+
+    def is_now(state: str) -> bool:
+        return engine.inspect("tools-kestra", "{{.State.Status}}") == state
+
+    wait_for(lambda: is_now("restarting"), 30, "it waits for its next life", every=0.02)
+    assert view.compose_service("tools", "kestra").ports == ()  # type: ignore[union-attr]
+    wait_for(lambda: is_now("running"), 30, "it runs again", every=0.02)
+    status = observer.status(KESTRA, view)
+    assert status.ports, status
+    assert (status.container, status.state) == ("running", ServiceState.FAILED), status.message

@@ -15,7 +15,6 @@ import pytest
 from tests.conftest import CHECKOUT
 from tests.engines import PrivateEngine, wait_for
 from tests.installations import REAL_KESTRA, Installation
-from tests.integration.test_waiting import _stand_in
 
 
 def _start(installation: Installation, *arguments: str, **exported: str) -> tuple[int, str]:
@@ -53,7 +52,7 @@ def test_the_engines_proxy_for_a_service_between_two_lives_is_its_own(
     installation: Installation, engine: PrivateEngine, tmp_path: Path, name: str, taken: bool
 ) -> None:
     """The proxy is there before the Engine's list says so; a process that is called like it stands for it here."""
-    _stand_in(installation, STANDIN_EXIT="3")
+    installation.stand_in(STANDIN_EXIT="3")
     assert _start(installation)[0] == 1
     # The Engine doubles its pause before each life, from 0.1 s on, so one that has just begun lasts longer than a look.
     lives = int(engine.inspect("tools-kestra", "{{.RestartCount}}"))

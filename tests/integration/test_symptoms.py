@@ -19,7 +19,6 @@ from tests.conftest import CHECKOUT
 from tests.engines import PrivateEngine
 from tests.guide import Symptom, symptoms
 from tests.installations import REAL_KESTRA, Installation
-from tests.integration.test_waiting import _stand_in
 
 STAND_IN = "local/kestra-rehearsal:1"
 POSTGRES = "tools-kestra-postgres"
@@ -153,12 +152,12 @@ def database_password(installation: Installation, engine: PrivateEngine) -> str:
 
 
 def memory(installation: Installation, engine: PrivateEngine) -> str:
-    _stand_in(installation, STANDIN_MEMORY_MB="300")
+    installation.stand_in(STANDIN_MEMORY_MB="300")
     return installation.launcher("start", KESTRA_MEMORY_LIMIT="64m").text
 
 
 def crash(installation: Installation, engine: PrivateEngine) -> str:
-    _stand_in(installation, STANDIN_EXIT="3")
+    installation.stand_in(STANDIN_EXIT="3")
     return installation.launcher("start").text
 
 

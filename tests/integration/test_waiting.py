@@ -20,17 +20,10 @@ from tests.installations import Installation
 from tests.registry import Registry
 
 
-def _stand_in(installation: Installation, **variables: str) -> None:
-    """Give the stand-in its behaviour through the compose file, where its environment is set."""
-    file = installation.root / "tools/compose/docker-compose.tools.yml"
-    lines = "".join(f'      {name}: "{value}"\n' for name, value in variables.items())
-    file.write_text(file.read_text().replace("      LANG: C.UTF-8\n", f"      LANG: C.UTF-8\n{lines}", 1))
-
-
 def test_ready_is_said_within_a_moment_of_being_so(installation: Installation, engine: PrivateEngine) -> None:
     assert installation.launcher("start", "kestra-postgres").code == 0
     began = time.time()
-    _stand_in(installation, STANDIN_READY_AFTER="4")
+    installation.stand_in(STANDIN_READY_AFTER="4")
     done = installation.launcher("start", "kestra", "--json")
     ended = time.time()
     assert done.code == 0, done.text
@@ -58,7 +51,7 @@ def test_ready_is_said_within_a_moment_of_being_so(installation: Installation, e
 def test_what_cannot_come_up_is_failed_with_its_reason(
     installation: Installation, behaviour: dict[str, str], words: str, next_command: str
 ) -> None:
-    _stand_in(installation, **behaviour)
+    installation.stand_in(**behaviour)
     done = installation.launcher("start")
     assert done.code == 1, done.text
     assert "kestra-orchestrator: failed" in done.text
@@ -96,7 +89,7 @@ def test_a_running_container_whose_application_is_ill_is_never_ready(
 
 
 def test_a_second_writer_is_told_at_once_who_holds_the_project(installation: Installation) -> None:
-    _stand_in(installation, STANDIN_READY_AFTER="600")
+    installation.stand_in(STANDIN_READY_AFTER="600")
     with installation.popen("start") as first:
         wait_for(lambda: installation.status("kestra")["container"] == "running", 60, "the first start is under way")
         for command in (["start"], ["stop"], ["restart", "kestra"]):
@@ -150,7 +143,7 @@ def test_a_stalled_or_missing_image_names_the_image(installation: Installation) 
 
 
 def test_waiting_uses_hardly_any_of_the_machine(installation: Installation) -> None:
-    _stand_in(installation, STANDIN_READY_AFTER="600")
+    installation.stand_in(STANDIN_READY_AFTER="600")
     with installation.popen("start") as process:
         wait_for(lambda: installation.status("kestra")["container"] == "running", 60, "the start waits")
         before = _cpu_seconds(process.pid)

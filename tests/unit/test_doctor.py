@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from service_launcher import container_findings, doctor, wiring
 from service_launcher.container_findings import Made
-from service_launcher.engine import EngineFacts, ImageFacts
+from service_launcher.containers import EngineFacts, ImageFacts
 from service_launcher.models import Diagnosis, Finding, now
 from service_launcher.redaction import MASK, Redactor
 

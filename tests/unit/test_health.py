@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
-from service_launcher import checks, engine, health, metrics
+from service_launcher import checks, health, metrics
+from service_launcher.containers import Sample
 from service_launcher.errors import UnknownService
 from service_launcher.models import Diagnosis, DockerContainer, Finding, HealthReport, LocalService, ServiceState
 
@@ -94,8 +95,8 @@ def raw(read: str, nanoseconds: int, memory: Mapping[str, Any]) -> dict[str, Any
 )
 def test_memory_is_without_the_file_cache_on_both_kinds_of_cgroups(kinds: dict[str, int], expected: int) -> None:
     memory = {"usage": 1000, "limit": 5000, "stats": kinds}
-    first = engine._sample(raw("2026-11-25T05:00:00.123456789Z", 2_000_000_000, memory))
-    second = engine._sample(raw("2026-11-25T05:00:00.623456789Z", 2_250_000_000, memory))
+    first = Sample.read(raw("2026-11-25T05:00:00.123456789Z", 2_000_000_000, memory))
+    second = Sample.read(raw("2026-11-25T05:00:00.623456789Z", 2_250_000_000, memory))
     assert first is not None
     assert second is not None
     used = health.used("search", "tools-search", first, second)
@@ -105,8 +106,8 @@ def test_memory_is_without_the_file_cache_on_both_kinds_of_cgroups(kinds: dict[s
 
 def test_a_container_that_was_started_anew_between_two_samples_used_nothing_less() -> None:
     moment = datetime(2026, 11, 25, tzinfo=UTC)
-    before = engine.Sample(moment, 9.0, 1, 1)
-    assert health.used("search", "search", before, engine.Sample(moment.replace(second=1), 1.0, 1, 1)).cpu_percent == 0
+    before = Sample(moment, 9.0, 1, 1)
+    assert health.used("search", "search", before, Sample(moment.replace(second=1), 1.0, 1, 1)).cpu_percent == 0
     assert health.used("search", "search", before, before).cpu_percent == 0
 
 
@@ -114,7 +115,7 @@ def test_a_container_that_was_started_anew_between_two_samples_used_nothing_less
     "answer", [{"read": "0001-01-01T00:00:00Z", "memory_stats": {}}, raw("2026-11-25T05:00:00Z", 1, {})]
 )
 def test_what_does_not_run_uses_nothing(answer: dict[str, Any]) -> None:
-    assert engine._sample(answer) is None
+    assert Sample.read(answer) is None
 
 
 def test_prometheus_reads_the_report_under_the_names_that_alerts_know() -> None:

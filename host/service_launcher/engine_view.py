@@ -1,0 +1,157 @@
+"""The Docker Engine as it stood at one moment, read once for all services; inspections that still hold are kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from service_launcher.containers import (
+    PROJECT,
+    Container,
+    ContainerEvent,
+    Detail,
+    EngineFacts,
+    ImageFacts,
+    Volume,
+)
+from service_launcher.engine import Engine
+from service_launcher.errors import EngineUnavailable
+
+INSPECTION_SECONDS = 12.0  # evidence counts for 15 s
+
+T = TypeVar("T")
+
+
+class Inspections:
+    """What inspecting containers told, for as long as it holds while the engine's events are followed.
+
+    It holds until an event about the container, until its line in the list is another one, or until there may be a
+    later run of its health check, of which no event tells.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Container, Detail, float]] = {}
+        self.contradicted = False  # by the list, which lags behind a change for a moment: it is worth another look soon
+
+    def forget(self, events: Iterable[ContainerEvent]) -> None:
+        """Something has happened to these containers."""
+        for event in events:
+            self._known.pop(event.container_id, None)
+
+    def keep(self, container: Container, detail: Detail) -> None:
+        """Remember an inspection, unless the list tells another story, or the container is on its way up."""
+        # Of a container that does not run, the list tells no health.
+        agree = container.state == detail.state and (container.state != "running" or container.health == detail.health)
+        self.contradicted = self.contradicted or not agree
+        if agree and detail.health != "starting":
+            self._known[container.id] = container, detail, time.monotonic()
+
+    def of(self, container: Container) -> Detail | None:
+        """The inspection of a container whose line in the list was read just now; None where it has to be made."""
+        before, detail, at = self._known.get(container.id, (None, None, 0.0))
+        if before != container or detail is None or time.monotonic() - at > INSPECTION_SECONDS:
+            return None
+        checked = detail.health_log[-1].ended_at if detail.health_log and detail.state == "running" else None
+        if checked is not None and (datetime.now(UTC) - checked).total_seconds() > detail.health_interval:
+            return None
+        return detail
+
+
+class EngineView:
+    """The engine as it stood at one moment: each list is read once, so that all services are judged alike.
+
+    `inspections` are those of earlier views, for who follows the engine's events.
+    """
+
+    def __init__(
+        self, engine: Engine, failure: EngineUnavailable | None = None, inspections: Inspections | None = None
+    ) -> None:
+        self.engine = engine
+        self._inspections = inspections
+        self._lock = threading.Lock()
+        self._containers: tuple[Container, ...] | None = None
+        self._lists: dict[tuple[str, str], tuple[Container, ...]] = {}
+        self._facts: EngineFacts | None = None
+        self._failure = failure
+
+    def containers(self) -> tuple[Container, ...]:
+        """Every container."""
+        with self._lock:
+            if self._containers is None:
+                self._containers = self._asked(self.engine.containers)
+            return self._containers
+
+    def with_label(self, label: str, value: str) -> tuple[Container, ...]:
+        """The containers with a label. The engine takes its time for each one that it lists, so others are not."""
+        with self._lock:
+            if self._containers is not None:
+                return tuple(c for c in self._containers if c.labels.get(label) == value)
+            if (label, value) not in self._lists:
+                self._lists[label, value] = self._asked(lambda: self.engine.containers(f"{label}={value}"))
+            return self._lists[label, value]
+
+    def facts(self) -> EngineFacts:
+        """The engine itself, asked once."""
+        with self._lock:
+            if self._facts is None:
+                self._facts = self._asked(self.engine.facts)
+            return self._facts
+
+    def compose_service(self, project: str, service: str) -> Container | None:
+        """The container of a compose service, or None; a one-off `compose run` does not count."""
+        for container in self.with_label(PROJECT, project):
+            label = container.labels.get
+            if label("com.docker.compose.service") == service and label("com.docker.compose.oneoff") != "True":
+                return container
+        return None
+
+    def publishing(self, port: int) -> tuple[Container, ...]:
+        """The containers that publish a port of the host."""
+        return tuple(c for c in self.containers() if any(p.port == port for p in c.ports))
+
+    def detail(self, container_id: str) -> Detail | None:
+        """The inspection of one container, None when it is gone."""
+        if self._inspections is None:
+            return self._asked(lambda: self.engine.detail(container_id))
+        with self._lock:
+            lists = [self._containers or (), *self._lists.values()]
+        listed = next((c for containers in lists for c in containers if c.id == container_id), None)
+        detail = self._inspections.of(listed) if listed else None
+        if detail is None:
+            detail = self._asked(lambda: self.engine.detail(container_id))
+            if listed and detail:
+                self._inspections.keep(listed, detail)
+        return detail
+
+    def image(self, name: str) -> ImageFacts | None:
+        """What a local image is, None when there is none of that name."""
+        return self._asked(lambda: self.engine.image(name))
+
+    def volumes(self) -> dict[str, Volume]:
+        """Every volume by its name."""
+        return self._asked(self.engine.volumes)
+
+    def network_exists(self, name: str) -> bool:
+        """Whether there is a network of exactly this name."""
+        return self._asked(lambda: self.engine.network_exists(name))
+
+    def project_networks(self, project: str) -> tuple[str, ...]:
+        """The names of the networks that compose made for a project."""
+        return self._asked(lambda: self.engine.project_networks(project))
+
+    def data_root(self) -> str:
+        """The folder in which the engine keeps images and volumes (on the engine's machine)."""
+        return self.facts().data_root
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        """The answer; an engine that was silent once is not asked again."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return question()
+        except EngineUnavailable as error:
+            self._failure = error
+            raise
