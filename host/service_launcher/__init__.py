@@ -1,5 +1,10 @@
 """A launcher for services on Docker Compose whose services come from plugins. This is its public surface."""
 
+import os
+
+# Before pydantic makes the first record: its own plugins are foreign code without a guard, and would see every secret.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 from service_launcher.compose_service import ComposePlugin, ComposeService, with_application
 from service_launcher.envfile import Environment
 from service_launcher.errors import ConfigurationError, EngineUnavailable, LauncherError, PreflightRefused

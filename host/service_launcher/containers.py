@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from service_launcher.models import Port
 
@@ -14,11 +14,12 @@ CHECK_SECONDS = 30.0  # the engine's own interval and timeout of a health check,
 
 PROJECT = "com.docker.compose.project"  # the label by which compose finds a project's containers
 
+NONE: Mapping[str, str] = MappingProxyType({})
+
 _HEALTH = re.compile(r"\((healthy|unhealthy|health: starting)\)")
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(NamedTuple):
     """A container as the list shows it; `state` and `health` are the engine's own words."""
 
     id: str
@@ -50,8 +51,7 @@ class Container:
         )
 
 
-@dataclass(frozen=True)
-class HealthCheck:
+class HealthCheck(NamedTuple):
     """One run of a container's health check."""
 
     exit_code: int
@@ -59,8 +59,7 @@ class HealthCheck:
     ended_at: datetime | None
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(NamedTuple):
     """Where a container keeps something: `source` is a folder of the engine's machine, or a volume's name."""
 
     kind: str
@@ -68,16 +67,14 @@ class Mount:
     target: str
 
 
-@dataclass(frozen=True)
-class Volume:
+class Volume(NamedTuple):
     """A named volume, and its folder on the engine's machine."""
 
     name: str
     mountpoint: str
 
 
-@dataclass(frozen=True)
-class ContainerEvent:
+class ContainerEvent(NamedTuple):
     """Something that happened to a container; `what` is the engine's own word, `exit_code` comes with `die`."""
 
     time: datetime
@@ -102,8 +99,7 @@ class ContainerEvent:
         )
 
 
-@dataclass(frozen=True)
-class Detail:
+class Detail(NamedTuple):
     """What only the inspection of a container tells. The list may lag behind it by a moment."""
 
     state: str
@@ -115,15 +111,15 @@ class Detail:
     restarting: bool
     error: str
     health: str | None
-    health_log: tuple[HealthCheck, ...] = field(default=())
+    health_log: tuple[HealthCheck, ...] = ()
     health_interval: float = CHECK_SECONDS
     health_timeout: float = CHECK_SECONDS
-    mounts: tuple[Mount, ...] = field(default=())
+    mounts: tuple[Mount, ...] = ()
     image_id: str = ""
     memory_limit: int = 0
     restart_policy: str = "no"
     log_driver: str = ""
-    log_options: Mapping[str, str] = field(default_factory=dict)
+    log_options: Mapping[str, str] = NONE
     exposed_ports: tuple[int, ...] = ()
     ports: tuple[Port, ...] = ()
 
@@ -171,8 +167,7 @@ class Detail:
         )
 
 
-@dataclass(frozen=True)
-class EngineFacts:
+class EngineFacts(NamedTuple):
     """The engine itself and its machine; `seconds` is how long it took to answer a ping."""
 
     version: str
@@ -184,8 +179,7 @@ class EngineFacts:
     live_restore: bool
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """What a container has used of the processors since its start, and of the memory now (without the file cache)."""
 
     taken_at: datetime
@@ -211,14 +205,13 @@ class Sample:
         )
 
 
-@dataclass(frozen=True)
-class ImageFacts:
+class ImageFacts(NamedTuple):
     """Id, labels, age and own environment of a local image."""
 
     id: str
     labels: Mapping[str, str]
     created_at: datetime | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = NONE
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> ImageFacts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from service_launcher import ports
@@ -171,7 +171,7 @@ class Explainer:
             if event.what == "oom":
                 short_of_memory = True
             else:
-                detail = replace(detail, exit_code=event.exit_code or 0, oom_killed=short_of_memory)
+                detail = detail._replace(exit_code=event.exit_code or 0, oom_killed=short_of_memory)
                 short_of_memory = False
         return detail
 

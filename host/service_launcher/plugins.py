@@ -309,10 +309,13 @@ class Plugins:
             module = self._called(plugin.name, "load", lambda: loaded(entry_point))
             restore_pluggy(plugin.name)
             manager = pluggy.PluginManager(hookspecs.PROJECT)
-            manager.add_hookspecs(cast(Any, _Names(_SPECIFIED)))
             hooks = _Names({name: getattr(module, name) for name in dir(module) if not name.startswith("__")})
             manager.register(hooks, name=plugin.name)
             callers = manager.get_hookcallers(hooks) or []
+            # Only those of its own hooks: pluggy looks long at each specification.
+            specified = {c.name: _SPECIFIED[c.name] for c in callers if c.name in _SPECIFIED}
+            if specified:
+                manager.add_hookspecs(cast(Any, _Names(specified)))
             _check_known(callers)
         except (PluginFailed, pluggy.PluginValidationError, ValueError) as error:
             plugin.state, plugin.reason = "failed", self._redact(_why(error))

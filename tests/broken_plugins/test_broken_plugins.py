@@ -196,6 +196,17 @@ def test_a_plugin_for_another_host_is_never_imported(beside: Run, tmp_path: Path
     assert not (tmp_path / "installed/broken_incompatible_host.imported").exists()
 
 
+def test_a_plugin_of_pydantic_is_never_imported(beside: Run, tmp_path: Path) -> None:
+    """It would be imported before config/plugins.toml is read, and see the values of every record."""
+    installed = tmp_path / "installed"
+    beside("import_error", "list")
+    for entry_points in installed.glob("*.dist-info/entry_points.txt"):
+        entry_points.write_text("[pydantic]\nimport_error = broken_import_error:plugin\n")
+    (imported := installed / "broken_import_error.imported").unlink()
+    assert beside("import_error", "plugins", "list").returncode == 0
+    assert not imported.exists()
+
+
 @pytest.mark.parametrize("toml", ["disabled = [", 'allowed = ["kestra"]'])
 def test_a_list_of_plugins_that_cannot_be_read_loads_none(beside: Run, root: Path, tmp_path: Path, toml: str) -> None:
     (root / "config/plugins.toml").write_text(toml)
