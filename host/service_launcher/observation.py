@@ -35,7 +35,7 @@ from service_launcher.redaction import Redactor
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-SIDE_BY_SIDE = 8
+SIDE_BY_SIDE = 16
 FEW_PROJECTS = 3  # more are read in one list with everything else on the engine
 SKEW_SECONDS = 5.0  # evidence from further in the future than this says that two clocks differ
 

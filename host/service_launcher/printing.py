@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from pydantic_core import to_json
 
 if TYPE_CHECKING:
     from service_launcher.models import Problem
@@ -36,8 +35,4 @@ def print_problems(problems: Iterable[Problem]) -> None:
 
 def print_json(data: Any) -> None:
     """A document for programs."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
-
-
-def _plain(value: object) -> object:
-    return str(value) if isinstance(value, Path) else list(value)  # type: ignore[call-overload]
+    click.echo(to_json(data, indent=2).decode())
