@@ -23,6 +23,7 @@ from tests.engines import PrivateEngine, wait_for
 REAL_KESTRA = "local/kestra:1.3.25"
 NEXT_KESTRA = "local/kestra:2.0.0-SNAPSHOT"
 POSTGRES = "local/postgres:17"
+NEWER_POSTGRES = "local/postgres:18"
 PASSWORD = "Right1Password2of3tests"
 DATABASE_PASSWORD = "database1Password2of3tests"
 USERNAME = "admin@kestra.local"

@@ -18,11 +18,12 @@ from tests.conftest import CHECKOUT
 from tests.docs.pages import Page, commands
 from tests.engines import PrivateEngine
 from tests.guide import GUIDE
-from tests.installations import PASSWORD, REAL_KESTRA, Installation
+from tests.installations import NEWER_POSTGRES, PASSWORD, REAL_KESTRA, Installation
 
 pytestmark = pytest.mark.kestra
 
 VOLUME = "tools-kestra-postgres-data"
+MAJOR = "PostgreSQL, outra versão principal"
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,12 @@ def flows(installation: Installation) -> int:
     return int(found["total"])
 
 
+def database_version(engine: PrivateEngine) -> str:
+    """The major version of the server that answers."""
+    ask = ("psql", "--username", "kestra", "--tuples-only", "--no-align", "--command", "show server_version")
+    return engine.docker("exec", "tools-kestra-postgres", *ask).partition(".")[0]
+
+
 def test_the_first_flow_of_the_guide_runs_to_success(kestra: Installation) -> None:
     shown = typed(kestra, block("Um primeiro fluxo"))
     assert '"current":"SUCCESS"' in shown, shown
@@ -106,15 +113,29 @@ def test_the_backup_of_the_guide_brings_the_flows_back(kestra: Installation, eng
     assert kestra.state("kestra") == "ready"
 
     assert kestra.compose("down").code == 0
-    typed(kestra, block("PostgreSQL, outra versão principal"))
+    typed(kestra, block(MAJOR))
     aside = Path(engine.docker("volume", "inspect", "--format", "{{.Mountpoint}}", "kestra-postgres-17"))
     assert (aside / "PG_VERSION").read_text() == "17\n"
     assert VOLUME not in engine.docker("volume", "ls", "--quiet")
     (kestra.root / "tools/kestra/storage/kept").unlink()
 
+    kestra.write_env(REAL_KESTRA, KESTRA_POSTGRES_IMAGE=NEWER_POSTGRES)
     typed(kestra, block("Backup, à mão", 1))
+    assert database_version(engine) == "18"
     assert flows(kestra) == 1
     assert (kestra.root / "tools/kestra/storage/kept").read_text() == "a file of a flow"
+
+
+def test_the_way_back_of_the_guide_is_the_old_database(kestra: Installation, engine: PrivateEngine) -> None:
+    assert database_version(engine) == "18"
+    kestra.write_env(REAL_KESTRA)
+    refused = kestra.launcher("start")
+    assert refused.code == 3, refused.text
+    assert "is PostgreSQL 17, and the data in the volume tools-kestra-postgres-data is of 18" in refused.err
+
+    typed(kestra, block(MAJOR, 1))
+    assert database_version(engine) == "17"
+    assert flows(kestra) == 1
 
 
 def test_the_removal_of_the_guide_leaves_the_data_or_takes_it(kestra: Installation, engine: PrivateEngine) -> None:

@@ -80,8 +80,24 @@ create_database() {
   unset PGHOST
 }
 
+# From 18 on the volume is the folder above the data. One that is mounted where the data used to be would stay empty, and a new
+# database beside old data would look like a loss: the official image begins in neither case.
+no_data_elsewhere() {
+  local folder found=()
+  if ((PG_MAJOR < 18)) || [[ $PGDATA != "/var/lib/postgresql/$PG_MAJOR/docker" ]]; then return; fi
+  for folder in /var/lib/postgresql /var/lib/postgresql/data /var/lib/postgresql/*/docker; do
+    if [[ -s $folder/PG_VERSION ]]; then found+=("$folder"); fi
+  done
+  if ((${#found[@]} == 0)) && mountpoint -q /var/lib/postgresql/data; then
+    found=("/var/lib/postgresql/data (unused mount/volume)")
+  fi
+  ((${#found[@]} == 0)) || fail "there appears to be PostgreSQL data in ${found[*]}, and this image keeps its own in $PGDATA" \
+    "mount the volume at /var/lib/postgresql; data of another major version needs dump and restore"
+}
+
 initialize() {
   local name
+  no_data_elsewhere
   for name in POSTGRES_PASSWORD POSTGRES_USER POSTGRES_DB POSTGRES_INITDB_ARGS; do from_file "$name"; done
   : "${POSTGRES_USER:=postgres}" "${POSTGRES_HOST_AUTH_METHOD:=scram-sha-256}" "${POSTGRES_PASSWORD:=}"
   : "${POSTGRES_DB:=$POSTGRES_USER}"
