@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -289,8 +290,12 @@ def logs(
     follow: bool,
 ) -> None:
     """The output of services' containers, several merged by time, secrets masked."""
-    for line in session.launcher.logs(names, tail, since, grep, threading.Event() if follow else None):
-        click.echo(log_line(line, several=len(names) != 1))
+    several = len(names) != 1
+    found = session.launcher.logs(names, tail, since, grep, threading.Event() if follow else None)
+    lines = (log_line(line, several) for line in found)
+    for line in lines:
+        # Each write costs as much as reading a line; who follows sees each one at once.
+        click.echo(line if follow else "\n".join([line, *islice(lines, 999)]))
 
 
 @launcher.command()

@@ -222,13 +222,10 @@ class ImageFacts(NamedTuple):
 
 
 def moment(text: str | None) -> datetime | None:
-    """A time stamp of the engine's; None where it means never (year 1) or is none.
-
-    It has nanoseconds, which datetime does not read.
-    """
+    """A time stamp of the engine's; None where it means never (year 1) or is none; cut to microseconds."""
     if not text or text.startswith("0001-"):
         return None
     try:
-        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+        return datetime.fromisoformat(text)
     except ValueError:
         return None
