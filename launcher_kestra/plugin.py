@@ -93,7 +93,7 @@ def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:
     if status.container in (None, "exited", "created"):
         return status
     loss = _database_loss(host, status.since)
-    if status.container != "running" or status.state is ServiceState.STARTING:
+    if status.container != "running" or status.state in (ServiceState.STARTING, ServiceState.FAILED):
         if not loss:
             return status
         worse = ServiceState.FAILED if status.state is ServiceState.FAILED else ServiceState.DEGRADED
@@ -139,7 +139,7 @@ def _judge(
 ) -> tuple[ServiceState, str]:
     if answered.refused:
         return ServiceState.FAILED, answered.evidence.detail
-    if loss and status.state is not ServiceState.FAILED:
+    if loss:
         return ServiceState.DEGRADED, loss
     if status.state is not ServiceState.READY:
         return status.state, status.message

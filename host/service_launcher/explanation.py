@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from service_launcher import ports
 from service_launcher.containers import Container, Detail
@@ -19,6 +19,7 @@ from service_launcher.observation import Observer
 
 SEARCHED_LINES = 300  # a stack trace of the JVM has about 100
 REMEMBERED_SECONDS = 900.0  # how far back the end of a container that runs again is looked for
+CRASH_LOOP_SECONDS = 60  # the Engine waits at most so long before a container's next life
 SHOWN_LINES = 20
 SHOWN_PROBES = 5
 
@@ -153,7 +154,12 @@ class Explainer:
             )
         lines: list[str] = []
         if container is not None and detail is not None:
-            lines = self._log_lines(service, container, detail.started_at)
+            since = detail.started_at
+            if since is not None and status.state is ServiceState.FAILED and detail.restart_count:
+                since -= timedelta(
+                    seconds=CRASH_LOOP_SECONDS
+                )  # what it says comes at the end of each of its short lives
+            lines = self._log_lines(service, container, since)
             told = told.model_copy(update=_facts(detail, lines, self.observer.redact))
         problems = self._preflight(service, view) if status.state is not ServiceState.STARTING else ()
         cause = self._cause(service, status, detail, lines, problems, failure)
@@ -252,7 +258,7 @@ class Explainer:
                 yield from (f"health: {check.output}" for check in detail.health_log[-1:])
 
     def _log_lines(self, service: str, container: Container, since: datetime | None) -> list[str]:
-        """The last lines of the container's present or last life; older ones would tell of troubles long gone."""
+        """The last lines since then; older ones would tell of troubles long gone."""
         logs = Logs(self.engine, lambda _: container, self.observer.redact)
         lines: list[str] = []
         with contextlib.suppress(LauncherError):

@@ -212,6 +212,7 @@ def known_holes(installation: Installation, engine: PrivateEngine) -> str:
 
 
 def login_changed(installation: Installation, engine: PrivateEngine) -> str:
+    installation.await_state("kestra", "ready", 60)
     return installation.launcher("status", "kestra", KESTRA_BASICAUTH_PASSWORD="another1Password2now").text
 
 
