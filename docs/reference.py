@@ -19,9 +19,9 @@ import click
 from pydantic import BaseModel
 from service_launcher import errors, hookspecs, models
 from service_launcher.checks import HealthUsageError
-from service_launcher.cli import Session
 from service_launcher.cli import launcher as root_command
 from service_launcher.launcher import Launcher
+from service_launcher.session import Session
 from service_launcher.web.application import Api, table
 from service_launcher.web.protection import Authority
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from service_launcher.errors import Interrupted, LauncherError
 
 if TYPE_CHECKING:
-    from service_launcher.cli import Session
+    from service_launcher.session import Session
 
 
 #: Most of a command is imports, whose objects stay: looking for cycles among them takes up to a tenth of its time.
@@ -27,7 +27,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     session = None
     try:
-        from service_launcher.cli import Session, launcher
+        from service_launcher.cli import launcher
+        from service_launcher.session import Session
 
         session = Session()
         code = launcher(standalone_mode=False, obj=session)

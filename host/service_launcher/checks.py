@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from service_launcher.errors import UnknownService
+from service_launcher.options import json_option
 
 if TYPE_CHECKING:
-    from service_launcher.models import Diagnosis, DockerContainer, HealthReport
+    from service_launcher.models import DockerContainer, HealthReport
+    from service_launcher.session import Session
 
 MARKS = {"pass": ("✓", "green"), "warn": ("▲", "yellow"), "fail": ("✖", "red")}
 SHAPES = {
@@ -24,11 +26,11 @@ SHAPES = {
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@json_option
 @click.pass_obj
-def doctor(session: Any, as_json: bool) -> int:
+def doctor(session: Session, as_json: bool) -> int:
     """What would hurt this installation now or later, each with a fix; changes nothing. Exit code 1 on a failure."""
-    diagnosis: Diagnosis = session.diagnosis()
+    diagnosis = session.diagnosis()
     if as_json:
         click.echo(diagnosis.model_dump_json(indent=2))
     else:
@@ -67,7 +69,7 @@ class HealthCommand(click.Command):
 @click.option("--services-only", is_flag=True, help="Only the services, as their owners see them.")
 @click.pass_obj
 def health(
-    session: Any,
+    session: Session,
     form: Literal["text", "json", "prometheus"],
     as_json: bool,
     names: str | None,
@@ -81,9 +83,7 @@ def health(
     if names is not None and not chosen:
         raise HealthUsageError("--services names no service")
     try:
-        report: HealthReport = session.launcher.health(
-            chosen, services=not containers_only, containers=not services_only
-        )
+        report = session.launcher.health(chosen, services=not containers_only, containers=not services_only)
     except UnknownService as error:
         raise HealthUsageError(error.summary) from error
     if as_json or form == "json":

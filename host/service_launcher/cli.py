@@ -2,77 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from service_launcher.checks import doctor, health
-from service_launcher.errors import LauncherError
+from service_launcher.manifest_commands import manifest
 from service_launcher.models import now
+from service_launcher.options import EXPRESSION, MOMENT, json_option, names_argument, phase_option
 from service_launcher.plugin_commands import plugins
 from service_launcher.printing import print_json, print_problems, print_table
 from service_launcher.serving import open_, serve
+from service_launcher.session import Session
 from service_launcher.stacks import stacks
 from service_launcher.wording import event_line, explanation_lines, log_line, status_lines
 
 if TYPE_CHECKING:
-    from service_launcher.launcher import Launcher
-    from service_launcher.models import Action, Diagnosis, Event, OperationReport
+    from service_launcher.models import Action, Event, OperationReport
     from service_launcher.observation import Reading
-    from service_launcher.plugins import HookCall
-    from service_launcher.redaction import Redactor
-
-
-class Session:
-    """What the options before the command said; the launcher is built when a command first needs it."""
-
-    root: str | None = None
-    on_call: Callable[[HookCall], None] | None = None
-
-    @cached_property
-    def launcher(self) -> Launcher:
-        """The launcher of this installation."""
-        from service_launcher import wiring
-
-        return wiring.build(self.root, on_call=self.on_call)
-
-    def launcher_of(self, actor: str) -> Launcher:
-        """A launcher with what the files hold now, whose records name this actor."""
-        from service_launcher import wiring
-
-        return wiring.build(self.root, actor)
-
-    def diagnosis(self) -> Diagnosis:
-        """What doctor finds, also where no launcher can be built."""
-        from service_launcher import wiring
-
-        return wiring.diagnose(self.root)
-
-    @cached_property
-    def plugin_commands(self) -> Mapping[str, click.Command]:
-        """The plugins' commands by name; who fails to tell them is named on standard error."""
-        try:
-            plugins = self.launcher.plugins
-        except LauncherError:
-            return {}  # --help has to work without an installation
-        known = len(plugins.problems)
-        found = {name: command for name, (_, command) in plugins.commands().items()}
-        print_problems(plugins.problems[known:])
-        return found
-
-    def redactor(self) -> Redactor:
-        """What takes the secrets out of text, without a launcher."""
-        from service_launcher import wiring
-
-        return wiring.redactor(self.root)
 
 
 class Commands(click.Group):
@@ -90,43 +43,6 @@ class Commands(click.Group):
         session = ctx.ensure_object(Session)
         session.root = session.root or ctx.params.get("root")
         return session.plugin_commands
-
-
-class Moment(click.ParamType[datetime]):
-    """A time, or how long ago it was."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """An aware time; one without a zone is this machine's."""
-        if ago := re.fullmatch(r"(\d+)([smhd])", value):
-            unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[ago[2]]
-            return now() - timedelta(**{unit: int(ago[1])})
-        try:
-            return datetime.fromisoformat(value).astimezone()
-        except ValueError:
-            self.fail(f"{value!r} is neither a time nor something like 10m", param, ctx)
-
-
-class Expression(click.ParamType[re.Pattern[str]]):
-    """A regular expression."""
-
-    name = "regex"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> re.Pattern[str]:
-        """The compiled expression."""
-        try:
-            return re.compile(value)
-        except re.error as error:
-            self.fail(f"{value!r} is no regular expression: {error}", param, ctx)
-
-
-MOMENT, EXPRESSION = Moment(), Expression()
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-phase_option = click.option(
-    "--phase", "phases", multiple=True, metavar="NAME", help="All services of a stack; repeatable; `all`."
-)
-names_argument = click.argument("names", nargs=-1, metavar="[SERVICE]...")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -168,7 +84,7 @@ def status(session: Session, names: tuple[str, ...], phases: tuple[str, ...], wa
     if watch:
         for reading in _changed(session.launcher.live(threading.Event(), names, phases)):
             if as_json:
-                click.echo(json.dumps(_as_json(reading), ensure_ascii=False))
+                print_json(_as_json(reading), indent=None)
             else:
                 click.echo(f"--- {now():%Y-%m-%d %H:%M:%S} UTC")
                 _print_reading(reading)
@@ -343,48 +259,13 @@ def config(session: Session, name: str | None, source: bool, as_json: bool) -> N
         print_problems(session.launcher.plugins.problems)
 
 
-@launcher.group()
-def manifest() -> None:
-    """Check, write and describe config/services-manifest.json."""
-
-
-@manifest.command()
-@json_option
-@click.pass_obj
-def check(session: Session, as_json: bool) -> int:
-    """Compare the file with the plugins and the tree; exit code 1 when they differ."""
-    found = session.launcher.manifest_drift()
-    if as_json:
-        print_json({"problems": [p.model_dump(mode="json") for p in found]})
-    else:
-        print_problems(found)
-        if not found:
-            click.echo("the manifest agrees with the plugins")
-    return 1 if found else 0
-
-
-@manifest.command()
-@click.pass_obj
-def sync(session: Session) -> None:
-    """Write the plugins' entries into the file; everything else in it stays."""
-    changed = session.launcher.manifest_sync()
-    click.echo(f"written: {', '.join(changed)}" if changed else "nothing to write")
-
-
-@manifest.command()
-def schema() -> None:
-    """Print the JSON Schema of the file."""
-    from service_launcher.launcher import Launcher
-
-    print_json(Launcher.manifest_schema())
-
-
 launcher.add_command(stacks)
 launcher.add_command(doctor)
 launcher.add_command(health)
 launcher.add_command(serve)
 launcher.add_command(open_)
 launcher.add_command(plugins)
+launcher.add_command(manifest)
 
 
 def _operate(session: Session, action: Action, names: Sequence[str], phases: Sequence[str], as_json: bool) -> int:
@@ -400,17 +281,17 @@ def _operate(session: Session, action: Action, names: Sequence[str], phases: Seq
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
-        print_report(report, session.launcher)
+        _print_report(report)
     return report.exit_code
 
 
-def print_report(report: OperationReport, launcher: Launcher) -> None:
+def _print_report(report: OperationReport) -> None:
     """Each service's outcome, what to try where one failed, and the links of what is ready."""
     for outcome in report.outcomes:
-        good = outcome.result in ("ready", "already_ready", "stopped", "already_stopped", "skipped")
         took = f" ({outcome.seconds:.1f} s)" if outcome.seconds >= 0.05 else ""
-        line = f"{'✓' if good else '❌'} {outcome.service}: {outcome.result.replace('_', ' ')}{took}: {outcome.message}"
-        click.secho(line, fg=None if good else "red", err=not good)
+        mark, result = "✓" if outcome.good else "❌", outcome.result.replace("_", " ")
+        line = f"{mark} {outcome.service}: {result}{took}: {outcome.message}"
+        click.secho(line, fg=None if outcome.good else "red", err=not outcome.good)
         for problem in outcome.problems:
             if problem.fix:
                 click.echo(f"  ↳ try: {problem.fix}", err=True)

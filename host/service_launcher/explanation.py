@@ -19,7 +19,7 @@ from service_launcher.observation import Observer
 
 SEARCHED_LINES = 300  # a stack trace of the JVM has about 100
 REMEMBERED_SECONDS = 900.0  # how far back the end of a container that runs again is looked for
-CRASH_LOOP_SECONDS = 60  # the Engine waits at most so long before a container's next life
+BEFORE = timedelta(minutes=1)  # in a crash loop, the Engine waits at most so long between two lives of a container
 SHOWN_LINES = 20
 SHOWN_PROBES = 5
 
@@ -154,12 +154,8 @@ class Explainer:
             )
         lines: list[str] = []
         if container is not None and detail is not None:
-            since = detail.started_at
-            if since is not None and status.state is ServiceState.FAILED and detail.restart_count:
-                since -= timedelta(
-                    seconds=CRASH_LOOP_SECONDS
-                )  # what it says comes at the end of each of its short lives
-            lines = self._log_lines(service, container, since)
+            crash_loop = status.state is ServiceState.FAILED and detail.restart_count
+            lines = self._log_lines(service, container, detail.started_at, BEFORE if crash_loop else timedelta())
             told = told.model_copy(update=_facts(detail, lines, self.observer.redact))
         problems = self._preflight(service, view) if status.state is not ServiceState.STARTING else ()
         cause = self._cause(service, status, detail, lines, problems, failure)
@@ -257,8 +253,11 @@ class Explainer:
             if detail.health != "healthy":
                 yield from (f"health: {check.output}" for check in detail.health_log[-1:])
 
-    def _log_lines(self, service: str, container: Container, since: datetime | None) -> list[str]:
-        """The last lines since then; older ones would tell of troubles long gone."""
+    def _log_lines(self, service: str, container: Container, began: datetime | None, before: timedelta) -> list[str]:
+        """The last lines of the container's present or last life, and of so long before; older ones tell of troubles
+        long gone. A crash loop is told by the ends of its lives.
+        """
+        since = began - before if began else None
         logs = Logs(self.engine, lambda _: container, self.observer.redact)
         lines: list[str] = []
         with contextlib.suppress(LauncherError):

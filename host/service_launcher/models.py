@@ -329,6 +329,11 @@ class Outcome(Record):
     problems: tuple[Problem, ...] = ()
     explanation: Explanation | None = None
 
+    @property
+    def good(self) -> bool:
+        """Whether it is as was asked for, or was left out on purpose."""
+        return self.result not in ("failed", "refused", "not_tried")
+
 
 class OperationReport(Record):
     """The whole of an operation: each service's outcome, what was warned of, and the exit code."""

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from service_launcher.errors import ConfigurationError
+from service_launcher.options import json_option
 from service_launcher.printing import print_json, print_problems, print_table
 
 if TYPE_CHECKING:
     from service_launcher.launcher import Launcher
     from service_launcher.plugins import HookCall, Plugin
+    from service_launcher.session import Session
 
 KINDS = ("compose", "probe", "process")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 @click.group()
@@ -28,9 +29,9 @@ def plugins() -> None:
 @plugins.command("list")
 @json_option
 @click.pass_obj
-def list_(session: Any, as_json: bool) -> None:
+def list_(session: Session, as_json: bool) -> None:
     """Every plugin with its state and, if it does not work, the reason."""
-    launcher: Launcher = session.launcher
+    launcher = session.launcher
     found = [asdict(plugin) for plugin in launcher.plugins.found.values()]
     problems = launcher.plugins.problems
     if as_json:
@@ -48,9 +49,9 @@ def list_(session: Any, as_json: bool) -> None:
 @click.argument("name", metavar="PLUGIN")
 @json_option
 @click.pass_obj
-def info(session: Any, name: str, as_json: bool) -> None:
+def info(session: Session, name: str, as_json: bool) -> None:
     """Where a plugin comes from, what it answers, and what is wrong with it."""
-    launcher: Launcher = session.launcher
+    launcher = session.launcher
     plugin = _known(launcher, name)
     variables = launcher.plugins.variables().get(name, [])
     commands = [n for n, (owner, _) in launcher.plugins.commands().items() if owner == name]
@@ -74,9 +75,9 @@ def info(session: Any, name: str, as_json: bool) -> None:
 @click.argument("names", nargs=-1, metavar="[PLUGIN]...")
 @json_option
 @click.pass_obj
-def check(session: Any, names: tuple[str, ...], as_json: bool) -> int:
+def check(session: Session, names: tuple[str, ...], as_json: bool) -> int:
     """Whether plugins work, with the sentence that mends each that does not; policy warnings change no exit code."""
-    launcher: Launcher = session.launcher
+    launcher = session.launcher
     chosen = [_known(launcher, name) for name in names] or list(launcher.plugins.found.values())
     launcher.plugins.variables()
     launcher.plugins.commands()
@@ -98,7 +99,7 @@ def check(session: Any, names: tuple[str, ...], as_json: bool) -> int:
 @plugins.command()
 @click.argument("name", metavar="PLUGIN")
 @click.pass_obj
-def enable(session: Any, name: str) -> None:
+def enable(session: Session, name: str) -> None:
     """Use a plugin (config/plugins.toml); imports none."""
     _select(session, name, enabled=True)
 
@@ -106,7 +107,7 @@ def enable(session: Any, name: str) -> None:
 @plugins.command()
 @click.argument("name", metavar="PLUGIN")
 @click.pass_obj
-def disable(session: Any, name: str) -> None:
+def disable(session: Session, name: str) -> None:
     """Leave a plugin out (config/plugins.toml); imports none, so that it works whatever the plugin does."""
     _select(session, name, enabled=False)
 
@@ -120,7 +121,7 @@ def trace(ctx: click.Context, command: tuple[str, ...]) -> Any:
     launcher plugins trace status --json
     """
 
-    session = ctx.obj
+    session: Session = ctx.obj
     redact = session.redactor()  # before any plugin is imported
 
     def show(call: HookCall) -> None:
@@ -158,7 +159,7 @@ def new(name: str, kind: str, image: str, port: int, health: str, into: Path) ->
     click.echo(f"  cd {folder}\n  pip install --editable '.[test]'\n  python -m pytest")
 
 
-def _select(session: Any, name: str, *, enabled: bool) -> None:
+def _select(session: Session, name: str, *, enabled: bool) -> None:
     from service_launcher import selection, settings
     from service_launcher.hookspecs import ENTRY_POINTS
 

@@ -33,6 +33,6 @@ def print_problems(problems: Iterable[Problem]) -> None:
         click.echo(f"{_MARKS[p.severity]} {p.summary}" + (f"\n  ↳ try: {p.fix}" if p.fix else ""), err=True)
 
 
-def print_json(data: Any) -> None:
-    """A document for programs."""
-    click.echo(to_json(data, indent=2).decode())
+def print_json(data: Any, indent: int | None = 2) -> None:
+    """A document for programs; on one line without an indent."""
+    click.echo(to_json(data, indent=indent).decode())

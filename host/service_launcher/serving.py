@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from service_launcher.errors import ConfigurationError, LauncherError
 
 if TYPE_CHECKING:
+    from service_launcher.session import Session
     from service_launcher.settings import Settings
 
 PORT = 3500
@@ -29,7 +30,7 @@ port_option = click.option(
 @click.option("--name", "names", multiple=True, metavar="HOST[:PORT]", help="With --host: a name it is reached by.")
 @click.option("--detach", is_flag=True, help="Go on in the background; the log is .launcher/serve.log.")
 @click.pass_obj
-def serve(session: Any, port: int | None, host: str | None, names: tuple[str, ...], detach: bool) -> int:
+def serve(session: Session, port: int | None, host: str | None, names: tuple[str, ...], detach: bool) -> int:
     """Serve the HTTP API and the page until interrupted."""
     from service_launcher.settings import own_folder
     from service_launcher.web import server
@@ -61,7 +62,7 @@ def serve(session: Any, port: int | None, host: str | None, names: tuple[str, ..
 @click.option("--view", is_flag=True, help="With the viewer's token, which cannot change anything.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.pass_obj
-def open_(session: Any, port: int | None, view: bool, no_browser: bool) -> int:
+def open_(session: Session, port: int | None, view: bool, no_browser: bool) -> int:
     """Print and open the page's address, signed in: the code in it works once, for a minute."""
     from service_launcher.web.tokens import Role, path, read
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,8 +13,7 @@ from service_launcher.progress import shown
 if TYPE_CHECKING:
     from service_launcher.launcher import Launcher
     from service_launcher.models import OperationReport, ServiceStatus
-
-GOOD = ("ready", "already_ready", "stopped", "already_stopped", "skipped")
+    from service_launcher.session import Session
 
 phases_option = click.option(
     "--phase", "phases", multiple=True, metavar="NAME", help="Only this stack; repeatable; `all`."
@@ -31,9 +30,9 @@ def stacks() -> None:
 @phases_option
 @list_option
 @click.pass_obj
-def start(session: Any, phases: tuple[str, ...], only_list: bool) -> int:
+def start(session: Session, phases: tuple[str, ...], only_list: bool) -> int:
     """Start the stacks one after the other and wait until their services are ready."""
-    launcher: Launcher = session.launcher
+    launcher = session.launcher
     chosen = _chosen(launcher, phases)
     if only_list:
         return _list(launcher, chosen)
@@ -56,9 +55,9 @@ def start(session: Any, phases: tuple[str, ...], only_list: bool) -> int:
 @phases_option
 @list_option
 @click.pass_obj
-def stop(session: Any, phases: tuple[str, ...], only_list: bool) -> int:
+def stop(session: Session, phases: tuple[str, ...], only_list: bool) -> int:
     """Stop the stacks in reverse order; data stays."""
-    launcher: Launcher = session.launcher
+    launcher = session.launcher
     chosen = list(reversed(_chosen(launcher, phases)))
     if only_list:
         return _list(launcher, chosen)
@@ -107,7 +106,7 @@ def _outcomes(report: OperationReport) -> None:
         for problem in outcome.problems:
             if problem.fix:
                 click.echo(f"  ↳ try: {problem.fix}")
-        if outcome.result not in GOOD:
+        if not outcome.good:
             click.echo(f"  ↳ try: launcher status {outcome.service}; launcher logs {outcome.service}")
     for problem in dict.fromkeys(report.problems):
         click.echo(f"  ↳ {problem.summary}" + (f"; try: {problem.fix}" if problem.fix else ""))

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import click
 import pytest
-from service_launcher.cli import Session, launcher
+from service_launcher.cli import launcher
+from service_launcher.session import Session
 
 from tests.conftest import CHECKOUT
 from tests.docs.pages import Page, commands, pages

@@ -49,6 +49,28 @@ def test_how_it_ended_is_known_also_while_it_runs_again(installation: Installati
     assert told["exit_code"] == 3, told
 
 
+def test_a_crash_loop_is_explained_also_before_its_next_life_has_said_a_word(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    file = installation.root / "tools/compose/docker-compose.tools.yml"
+    life = "sleep 5; echo java.lang.IllegalStateException; exit 3"
+    silent_at_first = f'    entrypoint: [sh, -c, "{life}"]\n    init: true\n'
+    file.write_text(
+        file.read_text().replace("    command: [server, standalone]\n", f"{silent_at_first}    command: []\n", 1)
+    )
+    assert installation.launcher("start").code == 1
+
+    def runs() -> bool:
+        return engine.inspect("tools-kestra", "{{.State.Status}}") == "running"
+
+    wait_for(lambda: not runs(), 60, "it has ended", every=0.05)
+    wait_for(runs, 60, "it runs again, and is silent for five seconds from now", every=0.05)
+    told = explained(installation, "kestra")
+    assert runs()
+    assert told["state"] == "failed"
+    assert any("IllegalStateException" in line for line in told["log_lines"]), told
+
+
 def test_lack_of_memory_is_named_with_the_limit(installation: Installation) -> None:
     installation.stand_in(STANDIN_MEMORY_MB="300")
     done = installation.launcher("start", KESTRA_MEMORY_LIMIT="64m")
