@@ -126,6 +126,21 @@ def test_the_backup_of_the_guide_brings_the_flows_back(kestra: Installation, eng
     assert (kestra.root / "tools/kestra/storage/kept").read_text() == "a file of a flow"
 
 
+def test_compose_alone_finds_the_newer_data_with_the_variable_of_the_guide(
+    kestra: Installation, engine: PrivateEngine
+) -> None:
+    line = "KESTRA_POSTGRES_DATA_TARGET=/var/lib/postgresql"
+    assert f"`{line}`" in GUIDE.read_text()
+    assert kestra.compose("down").code == 0
+    name, _, value = line.partition("=")
+    kestra.write_env(REAL_KESTRA, KESTRA_POSTGRES_IMAGE=NEWER_POSTGRES, **{name: value})
+    done = kestra.compose("up", "--detach", "--wait")
+    assert done.code == 0, done.text
+    assert database_version(engine) == "18"
+    kestra.await_state("kestra", "ready", 60)
+    assert flows(kestra) == 1
+
+
 def test_the_way_back_of_the_guide_is_the_old_database(kestra: Installation, engine: PrivateEngine) -> None:
     assert database_version(engine) == "18"
     kestra.write_env(REAL_KESTRA)
