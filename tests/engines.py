@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import docker
+
 CACHE = Path(
     os.environ.get("LAUNCHER_CACHE")
     or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "service-launcher"
@@ -104,18 +106,22 @@ class PrivateEngine:
 
     def wipe(self) -> None:
         """Remove everything but images and the class-data archive, which only makes starts quicker."""
-        self.remove("container", "ls", "-aq", ["rm", "-f", "-v"])
-        volumes = [v for v in self.docker("volume", "ls", "-q").splitlines() if v != "tools-kestra-cds"]
-        if volumes:
-            self.docker("volume", "rm", *volumes)
-        pulled = self.docker(
-            "image", "ls", "--filter", "reference=127.0.0.1:*/*/*", "--format", "{{.Repository}}:{{.Tag}}"
-        )
-        if pulled:  # else its layers would be here already when a test wants to see them come
-            self.docker("image", "rm", "--force", *pulled.split())
-        custom = self.docker("network", "ls", "-q", "--filter", "type=custom").splitlines()
-        if custom:
-            self.docker("network", "rm", *custom)
+        found = docker.APIClient(base_url=self.address, timeout=60)
+        with contextlib.closing(found):
+            containers = [c["Id"] for c in found.containers(all=True)]
+            volumes = [v["Name"] for v in found.volumes()["Volumes"] or ()]
+            networks = [n["Id"] for n in found.networks(filters={"type": "custom"})]
+            # Images that a registry of a test gave: their layers must not be here when another wants to see them come.
+            pulled = [t for i in found.images(filters={"reference": "127.0.0.1:*/*/*"}) for t in i["RepoTags"] or ()]
+        if containers:
+            self.docker("rm", "-f", "-v", *containers)
+        named = [v for v in volumes if v != "tools-kestra-cds"]
+        if named:  # by force: those without a name went with their containers
+            self.docker("volume", "rm", "--force", *named)
+        if pulled:
+            self.docker("image", "rm", "--force", *pulled)
+        if networks:
+            self.docker("network", "rm", *networks)
 
     def remove(self, kind: str, listing: str, option: str, removal: list[str]) -> None:
         """Remove every object that a listing names."""

@@ -41,7 +41,7 @@ def _give_up(case: Case) -> None:
     case.installation.shell["LAUNCHER_ALLOW_DATA_MOVE"] = "kestra-postgres"
 
 
-@row("F15", "database killed", "SIGKILL of the postmaster", state="degraded")
+@row("F15", "database killed", "SIGKILL of the postmaster", state="degraded", slow=True)
 def database_killed(case: Case) -> Iterator[Seen]:
     _kill(case, POSTGRES)
     case.injected()
@@ -139,7 +139,7 @@ def database_out_of_memory(case: Case) -> Iterator[Seen]:
     assert case.installation.launcher("restart").code == 0
 
 
-@row("F18", "database paused", "docker pause", state="degraded")
+@row("F18", "database paused", "docker pause", state="degraded", slow=True)
 def database_paused(case: Case) -> Iterator[Seen]:
     case.engine.docker("pause", POSTGRES)
     case.injected()

@@ -149,6 +149,7 @@ def engine_of_another_api(case: Case) -> Iterator[Seen]:
     "event stream dropped",
     "a proxy that closes all connections while a start waits",
     state="ready",
+    slow=True,
     prepared=False,
 )
 def event_stream_dropped(case: Case) -> Iterator[Seen]:

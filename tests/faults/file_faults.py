@@ -65,7 +65,14 @@ def compose_file_cut(case: Case) -> Iterator[Seen]:
     yield Seen("nothing touched", max(codes | {2}), 0.0)
 
 
-@row("F38", "env file invalid", f"{len(BAD_LINES)} lines that its readers read differently", state="refused", code=2)
+@row(
+    "F38",
+    "env file invalid",
+    f"{len(BAD_LINES)} lines that its readers read differently",
+    state="refused",
+    code=2,
+    slow=True,
+)
 def env_file_invalid(case: Case) -> Iterator[Seen]:
     path = case.installation.root / ENV
     whole = path.read_bytes()
@@ -84,7 +91,7 @@ def env_file_invalid(case: Case) -> Iterator[Seen]:
     yield Seen("refused", done.code, done.seconds)
 
 
-@row("F39", "manifest cut", "cut off at 12 places", state="refused", code=2)
+@row("F39", "manifest cut", "cut off at 12 places", state="refused", code=2, slow=True)
 def manifest_cut(case: Case) -> Iterator[Seen]:
     path = case.installation.root / MANIFEST
     whole = path.read_bytes()

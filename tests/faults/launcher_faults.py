@@ -65,7 +65,9 @@ def ten_starts(case: Case) -> Iterator[Seen]:
     yield from _one_wins(case, 10)
 
 
-@row("F31", "stop during start", "a start waits, stop is asked for", state="starting", code=4, prepared=False)
+@row(
+    "F31", "stop during start", "a start waits, stop is asked for", state="starting", code=4, prepared=False, slow=True
+)
 def stop_during_start(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="3")
     with case.starting() as start:
@@ -174,7 +176,14 @@ def killed_under_kestra(case: Case) -> Iterator[Seen]:
     yield Seen("ready", 0, longest)
 
 
-@row("F34", "killed in mid-write", "SIGKILL at each system call that writes .env", state="old or new", prepared=False)
+@row(
+    "F34",
+    "killed in mid-write",
+    "SIGKILL at each system call that writes .env",
+    state="old or new",
+    prepared=False,
+    slow=True,
+)
 def killed_in_mid_write(case: Case) -> Iterator[Seen]:
     env = case.installation.root / ".env"
     old = env.read_bytes()
@@ -274,7 +283,15 @@ def clock_wrong(case: Case) -> Iterator[Seen]:
 
 
 # I3 is read from the record, and the beginning of this operation went with it.
-@row("F44", "state folder deleted", "rm -rf .launcher while a start waits", state="ready", prepared=False, without="I3")
+@row(
+    "F44",
+    "state folder deleted",
+    "rm -rf .launcher while a start waits",
+    state="ready",
+    prepared=False,
+    without="I3",
+    slow=True,
+)
 def state_folder_deleted(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="3")
     with case.starting() as start:
@@ -314,7 +331,7 @@ def launcher_upgraded(case: Case) -> Iterator[Seen]:
     assert case.ids()["tools-kestra-postgres"] == ids["tools-kestra-postgres"]
 
 
-@row("F32", "launcher interrupted in stop", "SIGINT while a service takes its time to end", state="stopped")
+@row("F32", "launcher interrupted in stop", "SIGINT while a service takes its time to end", state="stopped", slow=True)
 def interrupted_in_stop(case: Case) -> Iterator[Seen]:
     case.edit("stop_grace_period: 6m", "stop_grace_period: 4s")
     assert case.installation.launcher("start").code == 0

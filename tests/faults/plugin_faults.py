@@ -74,8 +74,8 @@ def _put(hook: str, command: str, code: int, *, slow: bool = False, state: str =
 
 
 _put("load", "plugins list", 0, slow=True, without="I2")
-_put("launcher_manifest_entries", "plugins list", 0, without="I2")
-_put("launcher_variables", "config", 0, without="I2")
+_put("launcher_manifest_entries", "plugins list", 0, slow=True, without="I2")
+_put("launcher_variables", "config", 0, slow=True, without="I2")
 _put("launcher_auto_start", "start", 1, slow=True)
 _put("launcher_preflight", "start hanging", 3, slow=True)
 _put("launcher_drift", "start", 0, slow=True, state="ready")
