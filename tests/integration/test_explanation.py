@@ -126,7 +126,7 @@ def test_what_happens_is_seen_at_once_and_recorded_once(installation: Installati
         for process, lines in ((screen, seen), (events, told)):
             assert process.stdout is not None
             threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True).start()
-        wait_for(lambda: seen, 20, "the first reading")
+        wait_for(lambda: seen and told, 20, "the first reading, and what was recorded before")
         engine.docker("kill", "tools-kestra")
         wait_for(lambda: any("exited" in services_in(line, "container") for line in seen), 5, "the death on the screen")
         wait_for(lambda: any("container.died" in line for line in told), 5, "the death among the events")
