@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 from pydantic import BaseModel
-from service_launcher import errors, hookspecs, models
+from service_launcher import errors, health_records, hookspecs, models
 from service_launcher.checks import HealthUsageError
 from service_launcher.cli import launcher as root_command
 from service_launcher.launcher import Launcher
@@ -108,7 +108,7 @@ RECORDS: tuple[type[BaseModel], ...] = (
     models.Explanation,
     models.Event,
     models.Diagnosis,
-    models.HealthReport,
+    health_records.HealthReport,
 )
 
 

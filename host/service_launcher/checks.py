@@ -12,7 +12,7 @@ from service_launcher.errors import UnknownService
 from service_launcher.options import json_option
 
 if TYPE_CHECKING:
-    from service_launcher.models import DockerContainer, HealthReport
+    from service_launcher.health_records import DockerContainer, HealthReport
     from service_launcher.session import Session
 
 MARKS = {"pass": ("✓", "green"), "warn": ("▲", "yellow"), "fail": ("✖", "red")}

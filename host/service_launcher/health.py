@@ -14,15 +14,17 @@ from service_launcher.containers import Container, Sample
 from service_launcher.engine import Engine
 from service_launcher.engine_view import EngineView
 from service_launcher.errors import EngineUnavailable
-from service_launcher.models import (
+from service_launcher.health_records import (
     Database,
     DockerContainer,
     HealthReport,
     HealthSummary,
     LocalService,
-    ManifestEntry,
     OverallHealth,
     Remediation,
+)
+from service_launcher.models import (
+    ManifestEntry,
     ServiceState,
     ServiceStatus,
     Usage,

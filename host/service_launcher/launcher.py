@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service_launcher import envfile, freeze, lock, manifest, policy
 from service_launcher.compose import ComposeProject
@@ -25,7 +25,6 @@ from service_launcher.models import (
     Diagnosis,
     Event,
     Explanation,
-    HealthReport,
     LogLine,
     ManifestEntry,
     OperationReport,
@@ -43,6 +42,9 @@ from service_launcher.plugins import Plugins
 from service_launcher.recovery import ATTEMPTS, Recovery, wanted
 from service_launcher.redaction import MASK, Redactor
 from service_launcher.settings import Settings, own_folder
+
+if TYPE_CHECKING:
+    from service_launcher.health_records import HealthReport
 
 
 def _ignore(progress: Progress) -> None:

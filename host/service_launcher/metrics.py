@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from service_launcher.models import HealthReport
+from service_launcher.health_records import HealthReport
 
 VALUES: Mapping[str, float] = {"ok": 1, "degraded": 0.5, "down": 0, "healthy": 1, "critical": 0}
 

@@ -9,13 +9,11 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator
-from pydantic.alias_generators import to_camel
 
 ServiceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Action = Literal["start", "stop", "restart"]
 Severity = Literal["info", "warn", "error"]
 FindingVerdict = Literal["pass", "warn", "fail"]
-OverallHealth = Literal["healthy", "degraded", "critical"]
 Phase = Literal[
     "checking", "pulling", "creating", "starting", "health", "probe", "unknown", "ready", "stopping", "failed"
 ]
@@ -377,84 +375,3 @@ class Usage(Record):
     cpu_percent: float
     memory_bytes: int
     memory_limit_bytes: int
-
-
-class HealthRecord(Record):
-    """The records below: their keys are those of the old health script, which programs read."""
-
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
-
-
-class LocalService(HealthRecord):
-    """A service: `status` is the container's word and the state, `health` what programs compare.
-
-    `latency_seconds` is how long its check took. What is not `counted` has no part in the overall health.
-    """
-
-    name: ServiceId
-    title: str
-    status: str
-    state: ServiceState
-    health: Literal["ok", "degraded", "down", "skipped", "unmanaged"]
-    counted: bool
-    port: int | None
-    latency_seconds: float
-    message: str
-
-
-class DockerContainer(HealthRecord):
-    """The container of a service, in the engine's own words; what it uses is there while it runs."""
-
-    name: str
-    status: str
-    health: Literal["healthy", "unhealthy", "starting", "none", "unknown"]
-    group: str | None
-    service_name: ServiceId
-    counted: bool
-    cpu_percent: float | None = None
-    memory_bytes: int | None = None
-    memory_limit_bytes: int | None = None
-
-
-class Database(HealthRecord):
-    """A service of the tier `database`: where the other services reach it, and its status as above."""
-
-    name: ServiceId
-    status: str
-    host: str
-    port: int | None
-    latency_seconds: float
-
-
-class HealthSummary(HealthRecord):
-    """How much was checked, without what is not counted."""
-
-    all_ok: bool
-    services_checked: int
-    containers_checked: int
-    databases_checked: int
-
-
-class Remediation(HealthRecord):
-    """Commands that help with one target."""
-
-    target: str
-    actions: tuple[str, ...]
-
-
-class HealthReport(HealthRecord):
-    """What `launcher health` and `GET /api/health/full` answer."""
-
-    success: bool
-    overall_health: OverallHealth
-    timestamp: datetime = Field(default_factory=now)
-    local_services: tuple[LocalService, ...]
-    docker_containers: tuple[DockerContainer, ...]
-    databases: tuple[Database, ...]
-    summary: HealthSummary
-    remediation: tuple[Remediation, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """0 healthy, 1 degraded, 2 critical."""
-        return {"healthy": 0, "degraded": 1, "critical": 2}[self.overall_health]

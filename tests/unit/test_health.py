@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from service_launcher import checks, health, metrics
 from service_launcher.containers import Sample
 from service_launcher.errors import UnknownService
-from service_launcher.models import Diagnosis, DockerContainer, Finding, HealthReport, LocalService, ServiceState
+from service_launcher.health_records import DockerContainer, HealthReport, LocalService
+from service_launcher.models import Diagnosis, Finding, ServiceState
 
 CALLED: dict[str, Any] = {}
 

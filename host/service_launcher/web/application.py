@@ -24,8 +24,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from service_launcher.errors import LauncherError
+from service_launcher.health_records import HealthReport
 from service_launcher.metrics import exposition
-from service_launcher.models import Action, Diagnosis, Explanation, HealthReport, Plan
+from service_launcher.models import Action, Diagnosis, Explanation, Plan
 from service_launcher.web import examples
 from service_launcher.web.installation import Installation
 from service_launcher.web.logs import MOST_LINES, WORD_LENGTH, LogStreams
