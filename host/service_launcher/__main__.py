@@ -6,8 +6,9 @@ import gc
 import os
 import signal
 import sys
+import threading
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from service_launcher.errors import Interrupted, LauncherError
 
@@ -23,7 +24,7 @@ def main() -> None:
     """Run the CLI; never shows a traceback without --debug."""
     signal.signal(signal.SIGTERM, _terminate)
     gc.set_threshold(*COLLECT_AFTER)
-    _keep_standard_output()
+    keep_standard_output()
     debug = "--debug" in sys.argv
     session = None
     try:
@@ -54,7 +55,7 @@ def main() -> None:
         gc.freeze()  # Python would look for cycles at its end once more, and everything ends with it anyway
 
 
-def _keep_standard_output() -> None:
+def keep_standard_output() -> None:
     """Results go where they went, and whatever else writes to descriptor 1 goes to standard error.
 
     Plugins may load C libraries and start children, which know nothing of `sys.stdout`; programs read our results.
@@ -65,7 +66,21 @@ def _keep_standard_output() -> None:
         os.dup2(2, 1)
     except (OSError, ValueError, AttributeError):
         return  # a closed descriptor: there is nobody to keep it for
-    sys.stdout = results
+    sys.stdout = cast(TextIO, _Results(results))
+
+
+class _Results:
+    """Standard output of the main thread, which prints results; what another thread prints goes to standard error.
+
+    Foreign code runs on threads of its own, also while results are printed, and after its caller has given it up.
+    """
+
+    def __init__(self, results: TextIO) -> None:
+        self._results = results
+
+    def __getattr__(self, name: str) -> Any:
+        ours = threading.current_thread() is threading.main_thread()
+        return getattr(self._results if ours else sys.stderr, name)
 
 
 def _show_traceback(session: Session | None) -> None:

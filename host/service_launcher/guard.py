@@ -1,10 +1,9 @@
-"""Calls into foreign code: on a thread with a deadline, its words redacted, its output kept off stdout."""
+"""Calls into foreign code: on a thread of its own with a deadline, its words redacted."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 import time
 from collections import deque
@@ -46,7 +45,7 @@ def guarded(
     began = time.monotonic()
     fix = f"launcher plugins list; mend or disable {plugin} (config/plugins.toml)"
     try:
-        with _aside, _thread() as thread:
+        with _thread() as thread:
             answer, failure = thread.run(call, DEADLINES[hook] + extra_seconds)
     except Empty:
         seconds = time.monotonic() - began
@@ -110,25 +109,3 @@ def _words(failure: BaseException) -> str:
         return str(failure)
     except Exception:  # noqa: BLE001 - foreign code again
         return "it cannot be shown"
-
-
-class _Aside:
-    """While foreign code runs, what it prints goes to stderr: stdout is for results, which programs read."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._stdout = threading.Lock(), 0, sys.stdout
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._stdout, sys.stdout = sys.stdout, sys.stderr
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                sys.stdout = self._stdout
-
-
-_aside = _Aside()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,43 @@ def test_what_the_hosts_own_parts_raise_inside_a_hook_passes_through() -> None:
         guarded("theirs", "launcher_status", raising)
     with pytest.raises(PluginFailed, match="EngineUnavailable: nobody answers"):
         guarded("theirs", "load", raising)
+
+
+def test_results_stay_results_while_a_hook_runs_and_its_words_stay_aside_after_it_was_given_up() -> None:
+    """Whoever follows events prints while hooks run on another thread."""
+    script = """
+import threading
+from service_launcher import __main__, guard
+
+__main__.keep_standard_output()
+began, printed, done = threading.Event(), threading.Event(), threading.Event()
+guard.DEADLINES = {"launcher_status": 0.5}
+
+def hook():
+    print("theirs, during")
+    began.set()
+    assert printed.wait(20)
+    print("theirs, after")
+    done.set()
+
+def ask():
+    try:
+        guard.guarded("theirs", "launcher_status", hook)
+    except guard.PluginFailed:
+        print("given up")
+
+asking = threading.Thread(target=ask)
+asking.start()
+assert began.wait(20)
+print("ours, during")
+asking.join(20)
+printed.set()
+assert done.wait(20)
+print("ours, after")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "ours, during\nours, after\n"
+    assert done.stderr == "theirs, during\ngiven up\ntheirs, after\n"
 
 
 def test_a_signal_is_no_answer_of_a_plugin_and_no_error_that_somebody_takes_for_one(

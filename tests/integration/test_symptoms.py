@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CHECKOUT
-from tests.engines import PrivateEngine
+from tests.engines import PrivateEngine, wait_for
 from tests.guide import Symptom, symptoms
 from tests.installations import REAL_KESTRA, Installation
 
@@ -213,7 +213,12 @@ def known_holes(installation: Installation, engine: PrivateEngine) -> str:
 
 def login_changed(installation: Installation, engine: PrivateEngine) -> str:
     installation.await_state("kestra", "ready", 60)
-    return installation.launcher("status", "kestra", KESTRA_BASICAUTH_PASSWORD="another1Password2now").text
+
+    def answered() -> str:
+        text = installation.launcher("status", "kestra", KESTRA_BASICAUTH_PASSWORD="another1Password2now").text
+        return "" if "no answer within" in text else text
+
+    return str(wait_for(answered, 60, "Kestra's first refusal, for which a busy machine may take more than a second"))
 
 
 def database_paused(installation: Installation, engine: PrivateEngine) -> str:
