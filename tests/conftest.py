@@ -13,7 +13,7 @@ import pytest
 from tests import network
 from tests.engines import SUITE, PrivateEngine
 from tests.faults.table import Campaign, note  # noqa: F401 - a fixture is found where it is imported
-from tests.installations import Installation
+from tests.installations import STAND_IN, Installation
 
 pytest_plugins = ["service_launcher.testing"]  # for the contract that Kestra's plugin passes
 
@@ -53,7 +53,7 @@ def engine() -> Iterator[PrivateEngine]:
 def installation(engine: PrivateEngine, tmp_path: Path) -> Iterator[Installation]:
     """A fresh copy of the checkout on the private Engine, with the stand-in for Kestra and a new database."""
     engine.wipe()
-    yield Installation.copied(CHECKOUT, tmp_path / "installation", engine, kestra="local/kestra-rehearsal:1")
+    yield Installation.copied(CHECKOUT, tmp_path / "installation", engine, kestra=STAND_IN)
     engine.wipe()
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import docker
 
+from tests import database_image
+
 CACHE = Path(
     os.environ.get("LAUNCHER_CACHE")
     or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "service-launcher"
@@ -68,6 +70,7 @@ class PrivateEngine:
             engine.wipe()
             if images:
                 engine._load_images()
+                database_image.provide(engine)
             yield engine
             engine.wipe()
         finally:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,14 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from tests.database_image import DATABASE_PASSWORD, MADE, POSTGRES
 from tests.engines import PrivateEngine, wait_for
 
 REAL_KESTRA = "local/kestra:1.3.25"
 NEXT_KESTRA = "local/kestra:2.0.0-SNAPSHOT"
-POSTGRES = "local/postgres:17"
+STAND_IN = "local/kestra-rehearsal:1"
 NEWER_POSTGRES = "local/postgres:18"
 PASSWORD = "Right1Password2of3tests"
-DATABASE_PASSWORD = "database1Password2of3tests"
 USERNAME = "admin@kestra.local"
 
 FLOW = """\
@@ -101,7 +102,7 @@ class Installation:
         """Write `.env` anew, as `launcher init` would have, with known passwords."""
         values = {
             "KESTRA_IMAGE": kestra,
-            "KESTRA_POSTGRES_IMAGE": POSTGRES,
+            "KESTRA_POSTGRES_IMAGE": MADE if kestra == STAND_IN else POSTGRES,
             "KESTRA_DB_PASSWORD": DATABASE_PASSWORD,
             "KESTRA_BASICAUTH_USERNAME": USERNAME,
             "KESTRA_BASICAUTH_PASSWORD": PASSWORD,
@@ -175,16 +176,16 @@ class Installation:
         return str(self.status(service)["state"])
 
     def await_state(self, service: str, state: str, seconds: float) -> dict[str, Any]:
-        """Read the status until it has a state; the last one read."""
-        last: dict[str, Any] = {}
-
-        def reached() -> bool:
-            last.clear()
-            last.update(self.status(service))
-            return last["state"] == state
-
-        wait_for(reached, seconds, f"{service} is {state}", every=0.2)
-        return last
+        """Follow the status until it has a state; the last one read. Asking anew each time would slow down a start."""
+        with self.popen("status", service, "--watch", "--json") as watch:
+            deadline = threading.Timer(seconds, watch.kill)
+            deadline.start()
+            assert watch.stdout is not None
+            read = (dict(json.loads(line)["services"][0]) for line in watch.stdout)
+            found = next((status for status in read if status["state"] == state), None)
+            deadline.cancel()
+        assert found is not None, f"not within {seconds:g} s: {service} is {state}"
+        return found
 
     # Kestra's own API, as its operators and flows use it.
 

@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import WAIT_MILLISECONDS, NewPage, visit
 from tests.engines import PrivateEngine, wait_for
-from tests.faults.campaign import STAND_IN
 from tests.faults.place_faults import install
+from tests.installations import STAND_IN
 from tests.registry import Registry
 from tests.web.served import Served
 

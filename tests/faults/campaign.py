@@ -16,7 +16,6 @@ from tests.engines import wait_for
 from tests.faults.own_engine import OwnEngine
 from tests.installations import Done, Installation
 
-STAND_IN = "local/kestra-rehearsal:1"
 KESTRA, POSTGRES = "tools-kestra", "tools-kestra-postgres"
 COMPOSE_FILE = Path("tools/compose/docker-compose.tools.yml")
 WITNESSES = 1000  # rows of a table of our own in the database, counted afterwards

@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Iterator
 
 from tests.conftest import CHECKOUT
-from tests.faults.campaign import STAND_IN, Case, Recorded, Seen, row
+from tests.faults.campaign import Case, Recorded, Seen, row
 from tests.faults.own_engine import fill, small_disk
+from tests.installations import STAND_IN
 
 
 @row(

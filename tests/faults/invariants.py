@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tests.database_image import DATABASE_PASSWORD
 from tests.faults.campaign import WITNESSES, Case, Command
-from tests.installations import DATABASE_PASSWORD, PASSWORD
+from tests.installations import PASSWORD
 
 READ_SECONDS = 3.0
 READING = ("status", "plan", "list", "logs", "config", "events", "explain", "doctor", "health", "plugins", "manifest")

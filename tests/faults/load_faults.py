@@ -15,9 +15,9 @@ from pathlib import Path
 from service_launcher.logs import LINE_BYTES
 
 from tests.engines import wait_for
-from tests.faults.campaign import KESTRA, POSTGRES, STAND_IN, Case, Command, Seen, row
+from tests.faults.campaign import KESTRA, POSTGRES, Case, Command, Seen, row
 from tests.faults.place_faults import install
-from tests.installations import Done
+from tests.installations import STAND_IN, Done
 from tests.web.served import Served
 
 MANY = 200

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import database_image
 from tests.engines import CACHE, PrivateEngine, _end_leftover
 
 STAND_INS = ("kestra-rehearsal-1", "postgres-17")
@@ -41,6 +42,7 @@ class OwnEngine(PrivateEngine):
             engine.wipe()
             for image in images:
                 engine._load_images(image)
+            database_image.provide(engine)
             yield engine
             if engine.process.poll() is not None:
                 engine.begin()

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.engines import wait_for
-from tests.faults.campaign import KESTRA, STAND_IN, Case, Seen, row
+from tests.faults.campaign import KESTRA, Case, Seen, row
+from tests.installations import STAND_IN
 from tests.registry import Registry
 
 GONE = "127.0.0.1:9/nobody/there:1"

@@ -23,10 +23,10 @@ from tests.faults import (  # noqa: F401 - importing them fills the table
     plugin_faults,
     service_faults,
 )
-from tests.faults.campaign import ROWS, STAND_IN, Case, Recorded, Row
+from tests.faults.campaign import ROWS, Case, Recorded, Row
 from tests.faults.own_engine import STAND_INS, OwnEngine, small_disk
 from tests.faults.table import Result
-from tests.installations import REAL_KESTRA
+from tests.installations import REAL_KESTRA, STAND_IN
 from tests.network import own_network
 
 

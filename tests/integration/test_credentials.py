@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from tests.conftest import CHECKOUT
-from tests.engines import PrivateEngine, wait_for
+from tests.engines import PrivateEngine
 from tests.installations import NEXT_KESTRA, REAL_KESTRA, USERNAME, Installation
 
 EVERY_CHARACTER = "Aa1\"'$#:{}\\%é"
@@ -130,15 +130,9 @@ def test_a_kestra_that_runs_without_a_login_all_the_same_is_failed_with_kestras_
         file.write_text(without)
     done = installation.compose("up", "-d", "kestra", **weak)
     assert done.code == 0, done.text
-    last: dict[str, object] = {}
-
-    def refused() -> bool:
-        last.update(installation.status("kestra"))
-        return last["state"] == "failed"
-
-    wait_for(refused, 120, "the launcher says failed", every=0.5)
-    assert "without a login" in str(last["message"])
-    assert reason in str(last["message"]), last["message"]
+    said = installation.await_state("kestra", "failed", 120)["message"]
+    assert "without a login" in said
+    assert reason in said, said
 
 
 @pytest.mark.kestra

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.database_image import MADE
 from tests.engines import PrivateEngine
 from tests.installations import PASSWORD, REAL_KESTRA, Done, Installation
 
@@ -72,7 +73,7 @@ def test_the_doctor_examines_an_installation_before_and_after_its_start_and_touc
         assert verdict(findings, "kestra-orchestrator: nothing stands in the way of a start") == "pass"
         assert verdict(findings, "kestra-postgres: restart policy unless-stopped") == "warn"
         assert verdict(findings, "kestra-orchestrator: its log is limited to 3 files of 10m") == "pass"
-        assert verdict(findings, "local/postgres:17 was made") == "pass"
+        assert verdict(findings, f"{MADE} was made") == "pass"
         assert verdict(findings, "root with the Docker socket") == "warn"
         assert [
             f["summary"] for f in findings if f["check"] == "data" and "PostgreSQL 17, and so is" in f["summary"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.database_image import DATABASE_PASSWORD
 from tests.engines import PrivateEngine
-from tests.installations import DATABASE_PASSWORD, PASSWORD, REAL_KESTRA, Installation
+from tests.installations import PASSWORD, REAL_KESTRA, STAND_IN, Installation
 
 
 def test_it_works_from_another_folder_and_through_a_link(installation: Installation, tmp_path) -> None:
@@ -103,7 +104,7 @@ def test_init_makes_an_env_file_that_works_and_changes_nothing_the_second_time(
 
 
 def test_another_installation_on_the_same_machine_is_left_alone(copied, engine: PrivateEngine) -> None:
-    first, second = (copied(name, kestra="local/kestra-rehearsal:1") for name in ("first", "second"))
+    first, second = (copied(name, kestra=STAND_IN) for name in ("first", "second"))
     for installation in (first, second):
         assert installation.launcher("init").code == 0
     assert first.launcher("start").code == 0

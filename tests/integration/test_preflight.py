@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import CHECKOUT
 from tests.engines import PrivateEngine, wait_for
-from tests.installations import REAL_KESTRA, Installation
+from tests.installations import REAL_KESTRA, STAND_IN, Installation
 
 
 def _start(installation: Installation, *arguments: str, **exported: str) -> tuple[int, str]:
@@ -112,7 +112,7 @@ def test_a_storage_that_cannot_be_written_is_refused(installation: Installation,
 
 def test_a_disk_that_is_nearly_full_is_refused_with_what_is_left(engine: PrivateEngine, small_disk: Path) -> None:
     engine.wipe()
-    installation = Installation.copied(CHECKOUT, small_disk / "root", engine, kestra="local/kestra-rehearsal:1")
+    installation = Installation.copied(CHECKOUT, small_disk / "root", engine, kestra=STAND_IN)
     code, text = _start(installation)
     assert code == 3, text
     assert re.search(r"only 1\d\d MB are free for this installation", text)

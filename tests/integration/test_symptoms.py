@@ -18,9 +18,8 @@ import pytest
 from tests.conftest import CHECKOUT
 from tests.engines import PrivateEngine, wait_for
 from tests.guide import Symptom, symptoms
-from tests.installations import REAL_KESTRA, Installation
+from tests.installations import REAL_KESTRA, STAND_IN, Installation
 
-STAND_IN = "local/kestra-rehearsal:1"
 POSTGRES = "tools-kestra-postgres"
 Provoke = Callable[[Installation, PrivateEngine], str]
 

@@ -11,8 +11,6 @@ from tests.conftest import CHECKOUT
 from tests.engines import PrivateEngine
 from tests.installations import REAL_KESTRA, Installation
 
-REHEARSAL = "local/kestra-rehearsal:1"
-
 
 @pytest.fixture
 def bare(engine: PrivateEngine, tmp_path: Path) -> Iterator[Installation]:

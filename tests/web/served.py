@@ -18,7 +18,7 @@ import psutil
 import urllib3
 
 from tests.engines import wait_for
-from tests.installations import Installation
+from tests.installations import STAND_IN, Installation
 
 LAUNCHER = Path(sys.executable).with_name("launcher")
 PORT = 3500
@@ -210,4 +210,4 @@ def _whole(received: bytes) -> bool:
 
 def copied(checkout: Path, root: Path, engine: Any) -> Installation:
     """An installation with the stand-in."""
-    return Installation.copied(checkout, root, engine, kestra="local/kestra-rehearsal:1")
+    return Installation.copied(checkout, root, engine, kestra=STAND_IN)
