@@ -8,7 +8,7 @@ from typing import Any
 
 from service_launcher import container_findings, places, policy
 from service_launcher.container_findings import Made
-from service_launcher.containers import Container, Detail
+from service_launcher.containers import Container, Detail, End
 from service_launcher.engine_view import EngineView
 from service_launcher.errors import ConfigurationError, LauncherError
 from service_launcher.hookspecs import hookimpl
@@ -183,7 +183,9 @@ class ComposeService(Record):
         if detail is None:
             none = Evidence(layer="container", verdict=Verdict.BAD, detail="there is none")
             return self._status(ServiceState.STOPPED, "stopped; it has no container", None, None, (none,))
-        state, message, evidence = _judge(detail)
+        again = detail.restart_count >= CRASHES and detail.state == "running" and detail.health != "healthy"
+        end = host.engine.last_end(container.id) if container is not None and again else None
+        state, message, evidence = _judge(detail, end)
         return self._status(state, host.redact(message), container, detail, evidence)
 
     # For plugins that need more.
@@ -436,9 +438,9 @@ def made_by_hand(engine: EngineView, service: str) -> Container | None:
     return next((c for c in engine.with_label(MODE, "manual") if c.labels.get(SERVICE) == service), None)
 
 
-def _judge(detail: Detail) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
-    """State, sentence and evidence from what the engine says of one container."""
-    verdict, state, words = _judge_container(detail)
+def _judge(detail: Detail, end: End | None) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
+    """State, sentence and evidence from what the engine says of one container, and of the life before this one."""
+    verdict, state, words = _judge_container(detail, end)
     evidence = [Evidence(layer="container", verdict=verdict, detail=words)]
     if verdict is not Verdict.OK:
         return state, words, tuple(evidence)
@@ -463,23 +465,29 @@ def _judge(detail: Detail) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
         case "starting":
             evidence.append(health(Verdict.PENDING, f"starting{said}"))
             if detail.restart_count >= CRASHES:
-                words = f"crash loop: restarted {detail.restart_count} times without getting healthy{said}"
-                return ServiceState.FAILED, words, tuple(evidence)
+                words = _crash_loop(detail, end)
+                return ServiceState.FAILED, words if end else f"{words} without getting healthy{said}", tuple(evidence)
             return ServiceState.STARTING, f"running, its health check has not passed yet{said}", tuple(evidence)
         case other:
             evidence.append(health(Verdict.BAD, f"{other}{said}"))
             return ServiceState.DEGRADED, f"running, but its health check fails{said}", tuple(evidence)
 
 
-def _judge_container(detail: Detail) -> tuple[Verdict, ServiceState, str]:
-    ended = f"exit code {detail.exit_code}" + (", out of memory" if detail.oom_killed else "")
+def _crash_loop(detail: Detail, end: End | None) -> str:
+    ended = f"it ended with {_words(end)}, " if end else ""
+    return f"crash loop: {ended}restarted {detail.restart_count} times"
+
+
+def _words(end: End) -> str:
+    return f"exit code {end.exit_code}" + (", out of memory" if end.oom_killed else "")
+
+
+def _judge_container(detail: Detail, end: End | None) -> tuple[Verdict, ServiceState, str]:
+    its_end = End(detail.exit_code, detail.oom_killed)
+    ended = _words(its_end)
     match detail.state:
         case "running" if detail.health in (None, "none") and detail.restart_count >= CRASHES:
-            return (
-                Verdict.BAD,
-                ServiceState.FAILED,
-                f"crash loop: restarted {detail.restart_count} times",
-            )
+            return Verdict.BAD, ServiceState.FAILED, _crash_loop(detail, end)
         case "running":
             return Verdict.OK, ServiceState.READY, "running"
         case "created":
@@ -487,10 +495,10 @@ def _judge_container(detail: Detail) -> tuple[Verdict, ServiceState, str]:
                 return Verdict.BAD, ServiceState.FAILED, f"created, but it did not start: {detail.error}"
             return Verdict.PENDING, ServiceState.STOPPED, "created, not started"
         case "restarting":
-            crashing = detail.restart_count >= CRASHES
-            what = "crash loop" if crashing else "restarting"
-            words = f"{what}: it ended with {ended}, restarted {detail.restart_count} times"
-            return Verdict.BAD, ServiceState.FAILED if crashing else ServiceState.STARTING, words
+            if detail.restart_count >= CRASHES:
+                return Verdict.BAD, ServiceState.FAILED, _crash_loop(detail, its_end)
+            words = f"restarting: it ended with {ended}, restarted {detail.restart_count} times"
+            return Verdict.BAD, ServiceState.STARTING, words
         case "paused":
             return Verdict.BAD, ServiceState.DEGRADED, "paused: its processes are frozen"
         case "removing":

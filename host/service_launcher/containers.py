@@ -99,6 +99,13 @@ class ContainerEvent(NamedTuple):
         )
 
 
+class End(NamedTuple):
+    """How one life of a container ended."""
+
+    exit_code: int
+    oom_killed: bool
+
+
 class Detail(NamedTuple):
     """What only the inspection of a container tells. The list may lag behind it by a moment."""
 

@@ -13,6 +13,7 @@ from service_launcher.containers import (
     Container,
     ContainerEvent,
     Detail,
+    End,
     EngineFacts,
     ImageFacts,
     Volume,
@@ -21,6 +22,7 @@ from service_launcher.engine import Engine
 from service_launcher.errors import EngineUnavailable
 
 INSPECTION_SECONDS = 12.0  # evidence counts for 15 s
+REMEMBERED_SECONDS = 900.0  # how far back the end of a container that runs again is looked for
 
 T = TypeVar("T")
 
@@ -125,6 +127,16 @@ class EngineView:
             if listed and detail:
                 self._inspections.keep(listed, detail)
         return detail
+
+    def last_end(self, container_id: str) -> End | None:
+        """How a container ended that runs again, of which its inspection knows nothing; None when that is long ago."""
+        end, short_of_memory = None, False
+        for event in self._asked(lambda: self.engine.deaths(container_id, REMEMBERED_SECONDS)):
+            if event.what == "oom":
+                short_of_memory = True
+            else:
+                end, short_of_memory = End(event.exit_code or 0, short_of_memory), False
+        return end
 
     def image(self, name: str) -> ImageFacts | None:
         """What a local image is, None when there is none of that name."""

@@ -18,7 +18,6 @@ from service_launcher.models import Cause, Explanation, HealthProbe, Problem, Se
 from service_launcher.observation import Observer
 
 SEARCHED_LINES = 300  # a stack trace of the JVM has about 100
-REMEMBERED_SECONDS = 900.0  # how far back the end of a container that runs again is looked for
 BEFORE = timedelta(minutes=1)  # in a crash loop, the Engine waits at most so long between two lives of a container
 SHOWN_LINES = 20
 SHOWN_PROBES = 5
@@ -168,14 +167,8 @@ class Explainer:
         detail = view.detail(container.id)
         if detail is None or detail.state != "running" or not detail.restart_count:
             return detail
-        short_of_memory = False
-        for event in self.engine.deaths(container.id, REMEMBERED_SECONDS):
-            if event.what == "oom":
-                short_of_memory = True
-            else:
-                detail = detail._replace(exit_code=event.exit_code or 0, oom_killed=short_of_memory)
-                short_of_memory = False
-        return detail
+        end = view.last_end(container.id)
+        return detail._replace(**end._asdict()) if end else detail
 
     def _cause(
         self,

@@ -37,13 +37,13 @@ def _mended(case: Case) -> None:
 )
 def out_of_memory(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_MEMORY_MB="200")
-    yield case.start(says="out-of-memory", KESTRA_MEMORY_LIMIT="64m")
+    yield case.start(says="out of memory", KESTRA_MEMORY_LIMIT="64m")
     _mended(case)
 
 
 @row("F23", "kestra out of memory", "a limit of 160 MB for the real Kestra", state="failed", code=1, kestra=True)
 def kestra_out_of_memory(case: Case) -> Iterator[Seen]:
-    yield case.start(says="out-of-memory", KESTRA_MEMORY_LIMIT="160m")
+    yield case.start(says="out of memory", KESTRA_MEMORY_LIMIT="160m")
 
 
 @row("F24", "crash loop", "exit 3 at once, with a health check", state="failed", code=1, prepared=False, slow=True)

@@ -48,6 +48,7 @@ def test_how_it_ended_is_known_also_while_it_runs_again(installation: Installati
     told = explained(installation, "kestra")
     assert runs_again()
     assert told["exit_code"] == 3, told
+    assert "crash loop: it ended with exit code 3, restarted" in told["status"]["message"], told
 
 
 def test_a_crash_loop_is_explained_also_before_its_next_life_has_said_a_word(
