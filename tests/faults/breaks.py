@@ -231,8 +231,8 @@ BREAKS = (
         (
             Change(
                 HOST + "compose_service.py",
-                "    verdict, state, words = _judge_container(detail)\n",
-                '    verdict, state, words = _judge_container(detail)\n    if detail.state == "paused":\n        return ServiceState.READY, "running", (Evidence(layer="container", verdict=Verdict.OK, detail=""),)\n',
+                "    verdict, state, words = _judge_container(detail, end)\n",
+                '    verdict, state, words = _judge_container(detail, end)\n    if detail.state == "paused":\n        return ServiceState.READY, "running", (Evidence(layer="container", verdict=Verdict.OK, detail=""),)\n',
             ),
         ),
         ("database paused",),
@@ -407,7 +407,7 @@ BREAKS = (
         (
             Change(
                 HOST + "compose_service.py",
-                "return Verdict.BAD, ServiceState.FAILED if crashing else ServiceState.STARTING, words",
+                "return Verdict.BAD, ServiceState.STARTING, words",
                 "return Verdict.BAD, ServiceState.READY, words",
             ),
             Change(HOST + "compose_service.py", "CRASHES = 3 ", "CRASHES = 3000 "),
