@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from service_launcher import container_findings, places, policy
+from service_launcher import container_findings, container_state, places, policy
 from service_launcher.container_findings import Made
-from service_launcher.containers import Container, Detail, End
+from service_launcher.containers import Container, Detail
 from service_launcher.engine_view import EngineView
 from service_launcher.errors import ConfigurationError, LauncherError
 from service_launcher.hookspecs import hookimpl
 from service_launcher.host import Compose, Host
 from service_launcher.models import (
-    FRESH_SECONDS,
     Action,
     ComposeReference,
     Evidence,
@@ -27,11 +26,8 @@ from service_launcher.models import (
     ServiceStatus,
     Variable,
     Verdict,
-    now,
 )
 
-OVERDUE_SECONDS = 5.0  # a health check that runs rarely may begin so late
-CRASHES = 3  # restarts of one container, without getting healthy, after which it counts as a crash loop
 LOW_DISK_BYTES = 1_000_000_000
 NO_DISK_BYTES = 200_000_000
 SERVICE = "com.tradingsystem.service"
@@ -180,12 +176,10 @@ class ComposeService(Record):
         """Container and health check; an application probe is the plugin's to add with `with_application`."""
         container = self.container(host)
         detail = host.engine.detail(container.id) if container is not None else None
-        if detail is None:
+        if container is None or detail is None:
             none = Evidence(layer="container", verdict=Verdict.BAD, detail="there is none")
             return self._status(ServiceState.STOPPED, "stopped; it has no container", None, None, (none,))
-        again = detail.restart_count >= CRASHES and detail.state == "running" and detail.health != "healthy"
-        end = host.engine.last_end(container.id) if container is not None and again else None
-        state, message, evidence = _judge(detail, end)
+        state, message, evidence = container_state.judge(detail, lambda: host.engine.last_end(container.id))
         return self._status(state, host.redact(message), container, detail, evidence)
 
     # For plugins that need more.
@@ -436,75 +430,3 @@ def with_application(
 def made_by_hand(engine: EngineView, service: str) -> Container | None:
     """The container that an operator made of a service without compose, by the labels that our files give."""
     return next((c for c in engine.with_label(MODE, "manual") if c.labels.get(SERVICE) == service), None)
-
-
-def _judge(detail: Detail, end: End | None) -> tuple[ServiceState, str, tuple[Evidence, ...]]:
-    """State, sentence and evidence from what the engine says of one container, and of the life before this one."""
-    verdict, state, words = _judge_container(detail, end)
-    evidence = [Evidence(layer="container", verdict=verdict, detail=words)]
-    if verdict is not Verdict.OK:
-        return state, words, tuple(evidence)
-    last = detail.health_log[-1] if detail.health_log else None
-    said = f": {last.output[:200]}" if last and last.output else ""
-    # The engine says so also of a container that lives on, when the kernel took one of its processes.
-    killed = "; a process of it was killed for lack of memory" if detail.oom_killed else ""
-
-    def health(verdict: Verdict, words: str) -> Evidence:
-        seen, counts = (last and last.ended_at) or now(), FRESH_SECONDS
-        if detail.health_interval >= FRESH_SECONDS:  # the engine's own default is 30 s
-            counts = detail.health_interval + detail.health_timeout + OVERDUE_SECONDS
-        return Evidence(layer="health", verdict=verdict, detail=words, observed_at=seen, counts_seconds=counts)
-
-    match detail.health:
-        case None | "none":
-            evidence.append(health(Verdict.NOT_APPLICABLE, "no health check"))
-            return ServiceState.READY, f"running; it has no health check{killed}", tuple(evidence)
-        case "healthy":
-            evidence.append(health(Verdict.OK, f"healthy{said}"))
-            return ServiceState.READY, f"running and healthy{killed}", tuple(evidence)
-        case "starting":
-            evidence.append(health(Verdict.PENDING, f"starting{said}"))
-            if detail.restart_count >= CRASHES:
-                words = _crash_loop(detail, end)
-                return ServiceState.FAILED, words if end else f"{words} without getting healthy{said}", tuple(evidence)
-            return ServiceState.STARTING, f"running, its health check has not passed yet{said}", tuple(evidence)
-        case other:
-            evidence.append(health(Verdict.BAD, f"{other}{said}"))
-            return ServiceState.DEGRADED, f"running, but its health check fails{said}", tuple(evidence)
-
-
-def _crash_loop(detail: Detail, end: End | None) -> str:
-    ended = f"it ended with {_words(end)}, " if end else ""
-    return f"crash loop: {ended}restarted {detail.restart_count} times"
-
-
-def _words(end: End) -> str:
-    return f"exit code {end.exit_code}" + (", out of memory" if end.oom_killed else "")
-
-
-def _judge_container(detail: Detail, end: End | None) -> tuple[Verdict, ServiceState, str]:
-    its_end = End(detail.exit_code, detail.oom_killed)
-    ended = _words(its_end)
-    match detail.state:
-        case "running" if detail.health in (None, "none") and detail.restart_count >= CRASHES:
-            return Verdict.BAD, ServiceState.FAILED, _crash_loop(detail, end)
-        case "running":
-            return Verdict.OK, ServiceState.READY, "running"
-        case "created":
-            if detail.error:
-                return Verdict.BAD, ServiceState.FAILED, f"created, but it did not start: {detail.error}"
-            return Verdict.PENDING, ServiceState.STOPPED, "created, not started"
-        case "restarting":
-            if detail.restart_count >= CRASHES:
-                return Verdict.BAD, ServiceState.FAILED, _crash_loop(detail, its_end)
-            words = f"restarting: it ended with {ended}, restarted {detail.restart_count} times"
-            return Verdict.BAD, ServiceState.STARTING, words
-        case "paused":
-            return Verdict.BAD, ServiceState.DEGRADED, "paused: its processes are frozen"
-        case "removing":
-            return Verdict.PENDING, ServiceState.STOPPING, "being removed"
-        # 130, 137 and 143 are what a stop leaves behind; with OOM or another code it did not end by request.
-        case "exited" if not detail.oom_killed and detail.exit_code in (0, 130, 137, 143):
-            return Verdict.BAD, ServiceState.STOPPED, f"stopped ({ended})"
-        case other:
-            return Verdict.BAD, ServiceState.FAILED, f"{other}: it ended with {ended} {detail.error}".rstrip()

@@ -105,7 +105,7 @@ BREAKS = (
         "exit code 137 is not what a stop leaves behind",
         (
             Change(
-                HOST + "compose_service.py", "detail.exit_code in (0, 130, 137, 143)", "detail.exit_code in (0, 130)"
+                HOST + "container_state.py", "detail.exit_code in (0, 130, 137, 143)", "detail.exit_code in (0, 130)"
             ),
         ),
         (
@@ -230,9 +230,9 @@ BREAKS = (
         "a paused container is ready",
         (
             Change(
-                HOST + "compose_service.py",
-                "    verdict, state, words = _judge_container(detail, end)\n",
-                '    verdict, state, words = _judge_container(detail, end)\n    if detail.state == "paused":\n        return ServiceState.READY, "running", (Evidence(layer="container", verdict=Verdict.OK, detail=""),)\n',
+                HOST + "container_state.py",
+                "    verdict, state, words = _judge_container(detail, last_end)\n",
+                '    verdict, state, words = _judge_container(detail, last_end)\n    if detail.state == "paused":\n        return ServiceState.READY, "running", (Evidence(layer="container", verdict=Verdict.OK, detail=""),)\n',
             ),
         ),
         ("database paused",),
@@ -255,7 +255,7 @@ BREAKS = (
     ),
     Break(
         "lack of memory is not told",
-        (Change(HOST + "compose_service.py", 'oom_killed else ""', 'oom_killed and False else ""'),),
+        (Change(HOST + "container_state.py", 'oom_killed else ""', 'oom_killed and False else ""'),),
         (
             "out of memory",
             "database out of memory",
@@ -367,7 +367,7 @@ BREAKS = (
         "what has ended is ready",
         (
             Change(
-                HOST + "compose_service.py",
+                HOST + "container_state.py",
                 'return Verdict.BAD, ServiceState.STOPPED, f"stopped ({ended})"',
                 'return Verdict.OK, ServiceState.READY, "ended"',
             ),
@@ -406,11 +406,11 @@ BREAKS = (
         "a crash loop is ready",
         (
             Change(
-                HOST + "compose_service.py",
+                HOST + "container_state.py",
                 "return Verdict.BAD, ServiceState.STARTING, words",
                 "return Verdict.BAD, ServiceState.READY, words",
             ),
-            Change(HOST + "compose_service.py", "CRASHES = 3 ", "CRASHES = 3000 "),
+            Change(HOST + "container_state.py", "CRASHES = 3 ", "CRASHES = 3000 "),
         ),
         (
             "database damaged",
@@ -439,7 +439,7 @@ BREAKS = (
         "a failing health check is ready",
         (
             Change(
-                HOST + "compose_service.py",
+                HOST + "container_state.py",
                 'return ServiceState.DEGRADED, f"running, but its health check fails{said}", tuple(evidence)',
                 'return ServiceState.READY, "running", ()',
             ),
@@ -464,7 +464,7 @@ BREAKS = (
         "a health check that has not passed yet is ready",
         (
             Change(
-                HOST + "compose_service.py",
+                HOST + "container_state.py",
                 'return ServiceState.STARTING, f"running, its health check has not passed yet{said}", tuple(evidence)',
                 'return ServiceState.READY, "running", ()',
             ),
