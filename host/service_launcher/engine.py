@@ -205,9 +205,12 @@ class Engine:
             raise LauncherError(f"pulling {image} failed: {_reason(error)}", fix) from error
 
     @contextlib.contextmanager
-    def watch(self) -> Iterator[Changes]:
-        """Subscribe to container events; the subscription stands when the block is entered."""
-        changes = Changes(self)
+    def watch(self, since: datetime | None = None) -> Iterator[Changes]:
+        """Subscribe to container events; the subscription stands when the block is entered.
+
+        `since` is the engine's time after which events that it remembers (the last 256) are told first.
+        """
+        changes = Changes(self, since)
         try:
             yield changes
         finally:
@@ -225,8 +228,9 @@ class Engine:
 class Changes:
     """The container events since the subscription; read through `wait`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, since: datetime | None = None) -> None:
         self._engine = engine
+        self._since = f"{since.timestamp():.6f}" if since else None
         self._events: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._subscribed = threading.Event()
         self._failure: BaseException | None = None
@@ -242,7 +246,8 @@ class Changes:
     def _read(self) -> None:
         filters = {"type": "container", "event": list(_WATCHED)}
         try:
-            self._stream = self._engine._ask(lambda c: c.events(decode=True, filters=filters))
+            asked = {"decode": True, "filters": filters, "since": self._since}
+            self._stream = self._engine._ask(lambda c: cast(Any, c).events(**asked))
             self._subscribed.set()
             for event in self._stream:
                 self._events.put(event)

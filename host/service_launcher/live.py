@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from service_launcher.engine import Changes, Engine
 from service_launcher.engine_view import EngineView, Inspections
 from service_launcher.errors import Busy, ConfigurationError, EngineUnavailable
 from service_launcher.events import EventLog
-from service_launcher.models import Event, ServiceState
+from service_launcher.models import Event, ServiceState, now
 from service_launcher.observation import Observer, Reading
 
 REREAD_SECONDS = 5.0  # what an application answers has no event
@@ -46,9 +47,11 @@ class Live:
         """
         with contextlib.ExitStack() as held:
             recorder: _Recorder | None = None
+            heard = None  # the time after the last event: what came between two subscriptions is asked for
             while not stop.is_set():
                 try:
-                    with self.engine.watch() as changes:
+                    with self.engine.watch(heard) as changes:
+                        heard = heard or now()
                         inspections = Inspections()
                         while not stop.is_set():
                             recorder = recorder or self._recorder(held)
@@ -60,6 +63,8 @@ class Live:
                             if reading.engine_error:
                                 break
                             happened = self._wait(changes, reading, stop, inspections)
+                            if happened:
+                                heard = happened[-1].time + timedelta.resolution
                             if recorder:
                                 recorder.happened(happened)
                 except EngineUnavailable as error:

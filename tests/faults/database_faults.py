@@ -14,7 +14,6 @@ from tests.engines import wait_for
 from tests.faults.campaign import KESTRA, POSTGRES, Case, Seen, row
 from tests.faults.invariants import DATA
 from tests.faults.own_engine import fill, small_disk
-from tests.installations import STAND_IN
 
 
 def _kill(case: Case, container: str) -> None:
@@ -79,7 +78,7 @@ def kestra_killed(case: Case) -> Iterator[Seen]:
     prepared=False,
 )
 def first_start_interrupted(case: Case) -> Iterator[Seen]:
-    case.installation.write_env(STAND_IN, KESTRA_POSTGRES_IMAGE=database_image.POSTGRES)
+    case.installation.shell["KESTRA_POSTGRES_IMAGE"] = database_image.POSTGRES  # so that initdb runs
     with case.starting("start", "kestra-postgres") as start:
         wait_for(lambda: (_files(case) / "PG_VERSION").exists(), 60, "initdb has begun", every=0.01)
         _kill(case, POSTGRES)
@@ -224,7 +223,7 @@ def volume_not_writable(case: Case) -> Iterator[Seen]:
     with small_disk(case.folder / "database", 250) as disk:
         (disk / "data").mkdir()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        case.installation.write_env(STAND_IN, KESTRA_POSTGRES_IMAGE=database_image.POSTGRES)
+        case.installation.shell["KESTRA_POSTGRES_IMAGE"] = database_image.POSTGRES  # so that initdb runs
         _on(case, disk / "data")
         yield case.start(service="kestra-postgres")
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.engines import PrivateEngine, wait_for
+from tests.faults.proxy import Proxy
 from tests.installations import PASSWORD, Installation
 
 
@@ -142,6 +144,38 @@ def test_what_happens_is_seen_at_once_and_recorded_once(installation: Installati
         wait_for(lambda: set(services_in(seen[-1], "state")) == {"ready"}, 20, "ready again")
     recorded = installation.launcher("events", "kestra", "--json").out.splitlines()
     assert sum("container.died" in line and '"exit_code":137' in line for line in recorded) == 1
+
+
+def test_a_death_between_two_event_streams_is_recorded_once(
+    installation: Installation, engine: PrivateEngine, tmp_path: Path
+) -> None:
+    assert installation.launcher("start").code == 0
+    socket = tmp_path / "proxy.sock"
+
+    def deaths() -> int:
+        recorded = installation.launcher("events", "kestra", "--json").out.splitlines()
+        return sum("container.died" in line and '"exit_code":137' in line for line in recorded)
+
+    def states() -> list[str]:
+        return services_in(seen[-1], "state")
+
+    with installation.popen("status", "--watch", "--json", DOCKER_HOST=f"unix://{socket}") as screen:
+        seen: list[str] = []
+        assert screen.stdout is not None
+        threading.Thread(target=seen.extend, args=(screen.stdout,), daemon=True).start()
+        for expected in (0, 1):
+            with Proxy(socket, engine.socket).serving():
+                wait_for(lambda: seen and "unknown" not in states(), 20, "the engine is heard")
+                wait_for(lambda n=expected: deaths() == n, 5, f"{expected} deaths are recorded")  # type: ignore[misc]
+                assert installation.launcher("start").code == 0
+                wait_for(lambda: set(states()) == {"ready"}, 15, "it is ready")
+            wait_for(lambda: set(states()) == {"unknown"}, 10, "the engine is heard no more")
+            engine.docker("kill", "tools-kestra")
+        with Proxy(socket, engine.socket).serving():
+            wait_for(lambda: deaths() == 2, 20, "the second death is recorded")
+            wait_for(lambda: "failed" in states() or "stopped" in states(), 15, "and shown")
+        screen.terminate()
+    assert deaths() == 2
 
 
 def test_logs_of_several_services_are_merged_and_survive_a_restart(
