@@ -22,7 +22,9 @@ def kestra(
     """An installation on an empty volume; the tests of this module use it in their order."""
     engine.wipe()
     engine.docker("volume", "rm", "--force", "tools-kestra-cds")
-    yield Installation.copied(CHECKOUT, tmp_path_factory.mktemp("kestra") / "root", engine, kestra=request.param)
+    installation = Installation.copied(CHECKOUT, tmp_path_factory.mktemp("kestra") / "root", engine)
+    installation.write_env(request.param, KESTRA_JAVA_OPTS=None)  # as operators run it
+    yield installation
     engine.wipe()
 
 
