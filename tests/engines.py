@@ -165,9 +165,18 @@ class PrivateEngine:
     def _load_images(self, pattern: str = "*") -> None:
         for tar in sorted((CACHE / "images").glob(f"{pattern}.tar")):
             digest, loaded = Path(f"{tar}.digest").read_text(), self.folder / f"{tar.name}.loaded"
-            if not loaded.exists() or loaded.read_text() != digest:
-                self.docker("load", "--input", str(tar))
-                loaded.write_text(digest)
+            noted, *names = loaded.read_text().splitlines() if loaded.exists() else [""]
+            # A run that was killed may have left the Engine without an image that a test had taken away.
+            if noted == digest.strip() and self._has(names):
+                continue
+            said = self.docker("load", "--input", str(tar))
+            names = [line.partition(": ")[2] for line in said.splitlines() if line.startswith("Loaded image: ")]
+            loaded.write_text("\n".join([digest.strip(), *names]))
+
+    def _has(self, images: Sequence[str]) -> bool:
+        """Whether some images are named, and all of these are here."""
+        ids = self.docker("image", "inspect", "--format", "{{.Id}}", *images, check=False) if images else ""
+        return 0 < len(images) == len(ids.split())
 
 
 def _end_leftover(pidfile: Path) -> None:
