@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,8 @@ class Live:
             while not stop.is_set():
                 try:
                     with self.engine.watch(heard) as changes:
-                        heard = heard or now()
+                        subscribed = now()
+                        heard = heard or subscribed
                         inspections = Inspections()
                         while not stop.is_set():
                             recorder = recorder or self._recorder(held)
@@ -66,7 +67,7 @@ class Live:
                             if happened:
                                 heard = happened[-1].time + timedelta.resolution
                             if recorder:
-                                recorder.happened(happened)
+                                recorder.happened(happened, subscribed)
                 except EngineUnavailable as error:
                     reading = self.observer.reading(services, EngineView(self.engine, error))
                     if recorder:
@@ -131,8 +132,8 @@ class _Recorder:
             if before is not status.state:
                 self._record("state.changed", status.id, state=status.state, before=before, message=status.message)
 
-    def happened(self, events: Iterable[ContainerEvent]) -> None:
-        """Record the engine's events about our containers."""
+    def happened(self, events: Iterable[ContainerEvent], subscribed: datetime) -> None:
+        """Record the engine's events about our containers; some may be from before it was subscribed to them."""
         for event in events:
             service = self._live.service(event)
             what, _, more = event.what.partition(": ")
@@ -143,7 +144,8 @@ class _Recorder:
                     self._record("container.oom", service, event, container=event.name)
                 case "health_status":
                     self._record("health.changed", service, event, health=more, container=event.name)
-                case "stop":  # the engine says so only where somebody asked for it
+                # It says so where somebody asked for it, and, as it begins again, of what a crash had left running.
+                case "stop" if event.time >= subscribed:
                     self._record("state.changed", service, event, state=ServiceState.STOPPED, requested=True)
 
     def _record(self, what: str, service: str | None, event: ContainerEvent | None = None, **detail: Any) -> None:
