@@ -100,7 +100,7 @@ def test_a_stopped_database_is_named_as_the_cause_for_as_long_as_it_is_away(
             assert status["state"] in ("degraded", "failed"), status
             assert POSTGRES in status["message"], status
             named_times += 1
-        threading.Event().wait(4)
+        threading.Event().wait(2)
     assert named_times > 10
     done = kestra.launcher("start", "kestra")
     assert done.code == 0, done.text

@@ -156,6 +156,9 @@ def test_a_death_between_two_event_streams_is_recorded_once(
         recorded = installation.launcher("events", "kestra", "--json").out.splitlines()
         return sum("container.died" in line and '"exit_code":137' in line for line in recorded)
 
+    def await_deaths(number: int) -> None:
+        wait_for(lambda: deaths() == number, 5, f"{number} deaths are recorded")
+
     def states() -> list[str]:
         return services_in(seen[-1], "state")
 
@@ -166,13 +169,14 @@ def test_a_death_between_two_event_streams_is_recorded_once(
         for expected in (0, 1):
             with Proxy(socket, engine.socket).serving():
                 wait_for(lambda: seen and "unknown" not in states(), 20, "the engine is heard")
-                wait_for(lambda n=expected: deaths() == n, 5, f"{expected} deaths are recorded")  # type: ignore[misc]
+                await_deaths(expected)
                 assert installation.launcher("start").code == 0
                 wait_for(lambda: set(states()) == {"ready"}, 15, "it is ready")
             wait_for(lambda: set(states()) == {"unknown"}, 10, "the engine is heard no more")
             engine.docker("kill", "tools-kestra")
         with Proxy(socket, engine.socket).serving():
-            wait_for(lambda: deaths() == 2, 20, "the second death is recorded")
+            wait_for(lambda: "unknown" not in states(), 20, "the engine is heard")
+            await_deaths(2)
             wait_for(lambda: "failed" in states() or "stopped" in states(), 15, "and shown")
         screen.terminate()
     assert deaths() == 2
