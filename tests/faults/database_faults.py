@@ -110,7 +110,15 @@ def password_changed(case: Case) -> Iterator[Seen]:
     assert case.installation.launcher("stop").code == 0
 
 
-@row("F16", "volume removed", "docker volume rm of the database's data", state="refused", code=3, without="I5")
+@row(
+    "F16",
+    "volume removed",
+    "docker volume rm of the database's data",
+    state="refused",
+    code=3,
+    without="I5",
+    slow=True,
+)
 def volume_removed(case: Case) -> Iterator[Seen]:
     """What is gone is gone; that it is, has to be said before an empty database takes its place."""
     assert case.installation.compose("down").code == 0

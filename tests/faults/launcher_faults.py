@@ -255,6 +255,7 @@ def _clock(case: Case, offset: str) -> dict[str, str]:
     "one hour ahead, two back, while a start waits",
     state="ready",
     prepared=False,
+    slow=True,
 )
 def clock_stepped(case: Case) -> Iterator[Seen]:
     case.stand_in(STANDIN_READY_AFTER="3")
@@ -316,7 +317,7 @@ def state_folder_read_only(case: Case) -> Iterator[Seen]:
         subprocess.run(["umount", str(state)], check=True)
 
 
-@row("F45", "launcher upgraded", "other labels in the compose file while everything runs", state="ready")
+@row("F45", "launcher upgraded", "other labels in the compose file while everything runs", state="ready", slow=True)
 def launcher_upgraded(case: Case) -> Iterator[Seen]:
     ids = case.ids()
     case.edit("com.tradingsystem.tier: application", "com.tradingsystem.tier: application-2")

@@ -123,7 +123,7 @@ def log_flood(case: Case) -> Iterator[Seen]:
     yield case.read()
 
 
-@row("F42", "200 readers of the page", "200 event streams, half of which never read again", state="degraded")
+@row("F42", "200 readers of the page", "200 event streams, half of which never read again", state="degraded", slow=True)
 def two_hundred_readers(case: Case) -> Iterator[Seen]:
     """The others are told at once, one more is refused, and whoever asks otherwise is answered."""
     with contextlib.ExitStack() as open_:

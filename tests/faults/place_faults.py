@@ -124,7 +124,7 @@ def _listening(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-@row("F11", "network deleted", "both networks removed while everything is stopped", state="ready")
+@row("F11", "network deleted", "both networks removed while everything is stopped", state="ready", slow=True)
 def network_deleted(case: Case) -> Iterator[Seen]:
     assert case.installation.launcher("stop").code == 0
     for name in ("tradingsystem_backend", "tools-kestra-private"):

@@ -82,7 +82,7 @@ _put("launcher_drift", "start", 0, slow=True, state="ready")
 _put("launcher_status", "status", 0)
 _put("launcher_findings", "doctor", 1, slow=True, without="I2")
 _put("launcher_causes", "explain hanging", 0, state="failed", without="I2")
-_put("launcher_commands", "--help", 0, without="I2")
+_put("launcher_commands", "--help", 0, slow=True, without="I2")
 _put("launcher_event", "restart kestra", 0, slow=True)
 _put("launcher_stop", "stop hanging", 1, slow=True, state="ready")
 
