@@ -1,6 +1,7 @@
 """Reads from the Docker Engine: one list of all containers, details of one, the event stream, logs, image pulls.
 
-The only module that imports the docker SDK. Its one write is pulling an image, because only this stream has the bytes.
+The only module that imports the docker SDK, for streams and for engines elsewhere; a short question to an engine on
+this machine does without. Its one write is pulling an image, because only this stream has the bytes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import json
 import os
 import queue
 import threading
@@ -15,9 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import quote
 
 from service_launcher.containers import (
+    NONE,
     PROJECT,
     Container,
     ContainerEvent,
@@ -32,6 +37,9 @@ from service_launcher.errors import EngineUnavailable, EventStreamEnded, Launche
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
+    from service_launcher.engine_socket import EngineSocket
+
+USUAL_ADDRESS = "unix:///var/run/docker.sock"
 READ_SECONDS = 2.0  # every reading command has to end within 3 s, also with a frozen engine
 READ_AHEAD_BYTES = 64 * 1024  # of logs that are not followed
 STALL_SECONDS = 60.0  # a pull without a single byte for this long has failed
@@ -56,7 +64,7 @@ class Engine:
 
         def connected(version: str | None) -> APIClient:
             client = APIClient(base_url=address, version=version, timeout=self._read_seconds)  # type: ignore[arg-type]
-            if address is None or address.startswith("unix:"):
+            if address.startswith("unix:"):
                 client.trust_env = False  # a socket has no proxy, and looking for one takes a third of each question
             return client
 
@@ -65,7 +73,16 @@ class Engine:
             pong = first.get(f"{first.base_url}/_ping", timeout=self._read_seconds)
         return connected(pong.headers.get("Api-Version"))
 
+    @cached_property
+    def _socket(self) -> EngineSocket | None:
+        """The engine's socket on this machine; None where only the SDK knows the way (TCP, TLS, SSH)."""
+        from service_launcher.engine_socket import EngineSocket
+
+        scheme, _, path = endpoint().partition("://")
+        return EngineSocket(path, self._read_seconds) if scheme == "unix" else None
+
     def _ask(self, question: Callable[[APIClient], T]) -> T:
+        """The SDK's answer. Raises docker's NotFound, and EngineUnavailable."""
         from docker.errors import APIError, DockerException, NotFound
         from requests.exceptions import RequestException
 
@@ -74,55 +91,67 @@ class Engine:
         except NotFound:
             raise
         except APIError as error:
-            raise EngineUnavailable(
-                f"the Docker Engine at {endpoint() or 'its usual socket'} refuses to answer ({error.explanation})",
-                "docker version; a newer launcher may be needed for this Engine",
-            ) from error
+            raise _refused(error.explanation) from error
         except (DockerException, RequestException, OSError, ValueError) as error:
-            where = endpoint() or "its usual socket"
-            raise EngineUnavailable(
-                f"the Docker Engine at {where} does not answer ({_reason(error)})",
-                "start it (systemctl start docker, or scripts/up), then: launcher status",
-            ) from error
+            raise _silent(error) from error
+
+    def _answer(self, path: str, query: Mapping[str, Any] = NONE, read: Callable[[bytes], Any] = json.loads) -> Any:
+        """A resource of the Engine API, read from the answer; None where the engine knows no such thing."""
+        from service_launcher.engine_socket import NoAnswer, explanation
+
+        asked = {name: value if isinstance(value, str) else json.dumps(value) for name, value in query.items()}
+        try:
+            if self._socket is not None:
+                status, body = self._socket.get(path, asked)
+            else:
+                status, body = self._ask(lambda c: _got(c, path, asked, self._read_seconds))
+            if status == 404:
+                return None
+            if status >= 400:
+                raise _refused(explanation(body))
+            return read(body)
+        except (NoAnswer, ValueError) as error:
+            raise _silent(error) from error
 
     def close(self) -> None:
         """Close the connections to the engine; the next question opens new ones."""
+        self.__dict__.pop("_socket", None)
         if client := self.__dict__.pop("_client", None):
             client.close()
 
     def containers(self, label: str | None = None) -> tuple[Container, ...]:
         """Every container of the engine, running or not, or those with a label (`name=value`), in one call."""
-        filters = {"label": label} if label else {}
-        return tuple(Container.read(raw) for raw in self._ask(lambda c: c.containers(all=True, filters=filters)))
+        filters = {"label": [label]} if label else {}
+        return tuple(Container.read(raw) for raw in self._answer("/containers/json", {"all": True, "filters": filters}))
 
     def detail(self, container_id: str) -> Detail | None:
         """The inspection of one container, None when it is gone."""
-        raw = self._found(lambda c: c.inspect_container(container_id))
+        raw = self._answer(f"/containers/{quote(container_id)}/json")
         return Detail.read(raw) if raw is not None else None
 
     def image(self, name: str) -> ImageFacts | None:
         """What a local image is, None when there is none of that name."""
-        raw: Mapping[str, Any] | None = self._found(lambda c: c.inspect_image(name))  # type: ignore[no-untyped-call]  # stub
+        raw = self._answer(f"/images/{quote(name, safe='/:')}/json")
         return ImageFacts.read(raw) if raw is not None else None
 
     def network_exists(self, name: str) -> bool:
         """Whether there is a network of exactly this name."""
-        return any(n["Name"] == name for n in self._ask(lambda c: c.networks(names=[name])))
+        return any(n["Name"] == name for n in self._answer("/networks", {"filters": {"name": [name]}}))
 
     def project_networks(self, project: str) -> tuple[str, ...]:
         """The names of the networks that compose made for a project."""
-        label = f"{PROJECT}={project}"
-        return tuple(n["Name"] for n in self._ask(lambda c: c.networks(filters={"label": label})))
+        filters = {"label": [f"{PROJECT}={project}"]}
+        return tuple(n["Name"] for n in self._answer("/networks", {"filters": filters}))
 
     def facts(self) -> EngineFacts:
         """The engine's version, its machine, and how fast it answers."""
-        info = self._ask(lambda c: c.info())
+        info = self._answer("/info")
         began = time.monotonic()
-        self._ask(lambda c: c.ping())
+        self.ping()
         return EngineFacts(
             version=info["ServerVersion"],
             seconds=time.monotonic() - began,
-            api_version=self._client.api_version,
+            api_version=self._socket.api_version if self._socket else self._client.api_version,
             memory_bytes=info["MemTotal"],
             cpus=info["NCPU"],
             data_root=info["DockerRootDir"],
@@ -131,12 +160,12 @@ class Engine:
 
     def sample(self, container_id: str) -> Sample | None:
         """What a container uses, without the second that the engine else waits for; None when it does not run."""
-        raw = self._found(lambda c: c.stats(container_id, stream=False, one_shot=True))
+        raw = self._answer(f"/containers/{quote(container_id)}/stats", {"stream": False, "one-shot": True})
         return Sample.read(raw) if raw else None
 
     def volumes(self) -> dict[str, Volume]:
         """Every volume by its name."""
-        answer = self._ask(lambda c: c.volumes())
+        answer = self._answer("/volumes")
         return {v["Name"]: Volume(v["Name"], v.get("Mountpoint", "")) for v in answer.get("Volumes") or ()}
 
     def deaths(self, container_id: str, seconds: float) -> tuple[ContainerEvent, ...]:
@@ -145,14 +174,13 @@ class Engine:
         The inspection of one that was restarted knows nothing of its last end. The engine remembers 256 events.
         """
         now = time.time()
-        filters = {"container": container_id, "event": ["die", "oom"]}
-        asked = {"since": f"{now - seconds:.6f}", "until": f"{now:.6f}", "filters": filters, "decode": True}
-        # Whole seconds, which are all that the stub allows, would leave out the present one.
-        return tuple(map(ContainerEvent.read, self._ask(lambda c: list(cast(Any, c).events(**asked)))))
+        filters = {"container": [container_id], "event": ["die", "oom"]}
+        asked = {"since": f"{now - seconds:.6f}", "until": f"{now:.6f}", "filters": filters}
+        return tuple(map(ContainerEvent.read, self._answer("/events", asked, _lines)))
 
     def ping(self) -> None:
         """Ask for a sign of life."""
-        self._ask(lambda c: c.ping())
+        self._answer("/_ping", read=bytes)
 
     def logs(
         self, container_id: str, tail: int | None, since: datetime | None = None, follow: bool = False
@@ -303,17 +331,26 @@ def _read_ahead(response: Any, **_: Any) -> None:
     response.raw = _Buffered(response.raw, READ_AHEAD_BYTES)
 
 
-def endpoint() -> str | None:
-    """The engine's address as the docker command would choose it; None for the usual socket."""
+def endpoint() -> str:
+    """The engine's address as the docker command would choose it."""
     if host := os.environ.get("DOCKER_HOST"):
         return host
+    name = os.environ.get("DOCKER_CONTEXT") or _current_context()
+    if name in (None, "default"):
+        return USUAL_ADDRESS
     from docker.context import ContextAPI
 
-    name = os.environ.get("DOCKER_CONTEXT")
-    context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
-    if context is None or context.Name == "default":
+    context = ContextAPI.get_context(name)
+    return str(context.Host) if context is not None else USUAL_ADDRESS
+
+
+def _current_context() -> str | None:
+    """What `docker context use` has chosen."""
+    folder = os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker"
+    try:
+        return json.loads(Path(folder, "config.json").read_text(encoding="utf-8")).get("currentContext") or None
+    except (OSError, ValueError, AttributeError):
         return None
-    return str(context.Host)
 
 
 def _with_deadline(stream: Iterator[Any], seconds: float) -> Iterator[Any]:
@@ -342,11 +379,35 @@ def _with_deadline(stream: Iterator[Any], seconds: float) -> Iterator[Any]:
         yield item
 
 
+def _got(client: APIClient, path: str, query: Mapping[str, str], seconds: float) -> tuple[int, bytes]:
+    answer = client.get(f"{client.base_url}/v{client.api_version}{path}", params=query, timeout=seconds)
+    return answer.status_code, answer.content
+
+
+def _lines(body: bytes) -> list[Any]:
+    return [json.loads(line) for line in body.splitlines()]
+
+
+def _refused(explanation: object) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"the Docker Engine at {endpoint()} refuses to answer ({explanation})",
+        "docker version; a newer launcher may be needed for this Engine",
+    )
+
+
+def _silent(error: Exception) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"the Docker Engine at {endpoint()} does not answer ({_reason(error)})",
+        "start it (systemctl start docker, or scripts/up), then: launcher status",
+    )
+
+
 def _reason(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     for word, plain in (
         ("FileNotFoundError", "no such socket"),
         ("ConnectionRefused", "connection refused"),
+        ("Connection refused", "connection refused"),
         ("PermissionError", "permission denied"),
         ("timed out", "timed out"),
     ):

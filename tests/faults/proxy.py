@@ -1,4 +1,4 @@
-"""A unix socket in front of an Engine's that spoils what comes back: slow, cut off, altered, or garbage."""
+"""A unix socket, or a TCP port, in front of an Engine's socket; it may spoil what comes back: slow, cut, altered."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Proxy:
 
     socket: Path
     engine: Path
+    port: int | None = None  # of 127.0.0.1, in place of the socket
     delay: float = 0.0  # seconds before each piece
     cut_after: int | None = None  # bytes of a connection after which it is closed
     garbage: bytes = b""  # answered to everything
@@ -28,7 +29,7 @@ class Proxy:
     @property
     def address(self) -> str:
         """For DOCKER_HOST."""
-        return f"unix://{self.socket}"
+        return f"tcp://127.0.0.1:{self.port}" if self.port else f"unix://{self.socket}"
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[Proxy]:
@@ -36,7 +37,7 @@ class Proxy:
         begun = threading.Event()
 
         async def serve() -> None:
-            async with await asyncio.start_unix_server(self._connected, self.socket):
+            async with await self._listening():
                 begun.set()
                 await ended.wait()
             for writer in self._open:
@@ -62,6 +63,11 @@ class Proxy:
         """Close every connection that is open now."""
         for writer in list(self._open):
             self._loop.call_soon_threadsafe(writer.transport.abort)
+
+    async def _listening(self) -> asyncio.Server:
+        if self.port:
+            return await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        return await asyncio.start_unix_server(self._connected, self.socket)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
