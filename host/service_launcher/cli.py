@@ -24,6 +24,7 @@ from service_launcher.stacks import stacks
 from service_launcher.wording import event_line, explanation_lines, log_line, status_lines
 
 if TYPE_CHECKING:
+    from service_launcher.launcher import Launcher
     from service_launcher.models import Action, Event, OperationReport
     from service_launcher.observation import Reading
 
@@ -185,7 +186,16 @@ def watch(session: Session) -> None:
     def show(event: Event) -> None:
         click.echo(event_line(event))
 
-    session.launcher_of("watch").watch(threading.Event(), show)
+    from service_launcher.web.installation import Installation
+
+    installation = Installation(lambda: session.launcher_of("watch"))
+    while True:
+        launcher, _ = installation.readable()
+
+        def outdated(present: Launcher = launcher) -> bool:
+            return installation.readable()[0] is not present
+
+        launcher.watch(threading.Event(), show, outdated)
 
 
 @launcher.command()

@@ -179,7 +179,9 @@ class ComposeService(Record):
         if container is None or detail is None:
             none = Evidence(layer="container", verdict=Verdict.BAD, detail="there is none")
             return self._status(ServiceState.STOPPED, "stopped; it has no container", None, None, (none,))
-        state, message, evidence = container_state.judge(detail, lambda: host.engine.last_end(container.id))
+        state, message, evidence = container_state.judge(
+            detail, lambda: host.engine.last_end(container.id), host.redact
+        )
         return self._status(state, host.redact(message), container, detail, evidence)
 
     # For plugins that need more.

@@ -75,7 +75,7 @@ class Volume(NamedTuple):
 
 
 class ContainerEvent(NamedTuple):
-    """Something that happened to a container; `what` is the engine's own word, `exit_code` comes with `die`."""
+    """Something that happened to a container; `what` is the engine's own word, the last two come with `die`."""
 
     time: datetime
     what: str
@@ -83,12 +83,13 @@ class ContainerEvent(NamedTuple):
     name: str
     labels: Mapping[str, str]
     exit_code: int | None = None
+    life_seconds: float | None = None
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> ContainerEvent:
         """From an item of the event stream."""
         attributes = raw["Actor"]["Attributes"]
-        code = attributes.get("exitCode")
+        code, life = attributes.get("exitCode"), attributes.get("execDuration")
         return cls(
             time=datetime.fromtimestamp(raw["timeNano"] / 1e9, UTC),
             what=raw["Action"],
@@ -96,14 +97,16 @@ class ContainerEvent(NamedTuple):
             name=attributes.get("name", ""),
             labels=attributes,
             exit_code=int(code) if code is not None else None,
+            life_seconds=float(life) if life is not None else None,
         )
 
 
 class End(NamedTuple):
-    """How one life of a container ended."""
+    """How one life of a container ended, and how long it was where the engine tells."""
 
     exit_code: int
     oom_killed: bool
+    seconds: float | None = None
 
 
 class Detail(NamedTuple):

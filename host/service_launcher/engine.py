@@ -95,8 +95,8 @@ class Engine:
         except (DockerException, RequestException, OSError, ValueError) as error:
             raise _silent(error) from error
 
-    def _answer(self, path: str, query: Mapping[str, Any] = NONE, read: Callable[[bytes], Any] = json.loads) -> Any:
-        """A resource of the Engine API, read from the answer; None where the engine knows no such thing."""
+    def _body(self, path: str, query: Mapping[str, Any] = NONE) -> bytes | None:
+        """The answer to a short question: a resource of the Engine API, None where the engine knows no such thing."""
         from service_launcher.engine_socket import NoAnswer, explanation
 
         asked = {name: value if isinstance(value, str) else json.dumps(value) for name, value in query.items()}
@@ -105,13 +105,30 @@ class Engine:
                 status, body = self._socket.get(path, asked)
             else:
                 status, body = self._ask(lambda c: _got(c, path, asked, self._read_seconds))
-            if status == 404:
-                return None
-            if status >= 400:
-                raise _refused(explanation(body))
-            return read(body)
-        except (NoAnswer, ValueError) as error:
+        except NoAnswer as error:
             raise _silent(error) from error
+        if status >= 400 and status != 404:
+            raise _refused(explanation(body))
+        return body if status != 404 else None
+
+    def _one(self, path: str, read: Callable[[Any], T], query: Mapping[str, Any] = NONE) -> T | None:
+        """What `read` makes of a JSON document; None where the engine knows no such thing."""
+        body = self._body(path, query)
+        with _understanding():
+            return read(json.loads(body)) if body is not None else None
+
+    def _each(
+        self, path: str, read: Callable[[Any], T], query: Mapping[str, Any] = NONE, *, lines: bool = False
+    ) -> tuple[T, ...]:
+        """What `read` makes of each item of a JSON list, or of one document on each of the `lines`."""
+        body = self._body(path, query)
+        with _understanding():
+            if body is None:
+                raise LookupError
+            items = [json.loads(line) for line in body.splitlines()] if lines else json.loads(body)
+            if not isinstance(items, list):
+                raise TypeError
+            return tuple(map(read, items))
 
     def close(self) -> None:
         """Close the connections to the engine; the next question opens new ones."""
@@ -122,51 +139,57 @@ class Engine:
     def containers(self, label: str | None = None) -> tuple[Container, ...]:
         """Every container of the engine, running or not, or those with a label (`name=value`), in one call."""
         filters = {"label": [label]} if label else {}
-        return tuple(Container.read(raw) for raw in self._answer("/containers/json", {"all": True, "filters": filters}))
+        return self._each("/containers/json", Container.read, {"all": True, "filters": filters})
 
     def detail(self, container_id: str) -> Detail | None:
         """The inspection of one container, None when it is gone."""
-        raw = self._answer(f"/containers/{quote(container_id)}/json")
-        return Detail.read(raw) if raw is not None else None
+        return self._one(f"/containers/{quote(container_id)}/json", Detail.read)
 
     def image(self, name: str) -> ImageFacts | None:
         """What a local image is, None when there is none of that name."""
-        raw = self._answer(f"/images/{quote(name, safe='/:')}/json")
-        return ImageFacts.read(raw) if raw is not None else None
+        return self._one(f"/images/{quote(name, safe='/:')}/json", ImageFacts.read)
 
     def network_exists(self, name: str) -> bool:
         """Whether there is a network of exactly this name."""
-        return any(n["Name"] == name for n in self._answer("/networks", {"filters": {"name": [name]}}))
+        return name in self._networks({"name": [name]})
 
     def project_networks(self, project: str) -> tuple[str, ...]:
         """The names of the networks that compose made for a project."""
-        filters = {"label": [f"{PROJECT}={project}"]}
-        return tuple(n["Name"] for n in self._answer("/networks", {"filters": filters}))
+        return self._networks({"label": [f"{PROJECT}={project}"]})
+
+    def _networks(self, filters: Mapping[str, list[str]]) -> tuple[str, ...]:
+        return self._each("/networks", lambda network: str(network["Name"]), {"filters": filters})
 
     def facts(self) -> EngineFacts:
         """The engine's version, its machine, and how fast it answers."""
-        info = self._answer("/info")
+        info = self._one("/info", dict)
         began = time.monotonic()
         self.ping()
-        return EngineFacts(
-            version=info["ServerVersion"],
-            seconds=time.monotonic() - began,
-            api_version=self._socket.api_version if self._socket else self._client.api_version,
-            memory_bytes=info["MemTotal"],
-            cpus=info["NCPU"],
-            data_root=info["DockerRootDir"],
-            live_restore=info.get("LiveRestoreEnabled", False),
-        )
+        with _understanding():
+            if info is None:
+                raise LookupError
+            return EngineFacts(
+                version=info["ServerVersion"],
+                seconds=time.monotonic() - began,
+                api_version=self._socket.api_version if self._socket else self._client.api_version,
+                memory_bytes=info["MemTotal"],
+                cpus=info["NCPU"],
+                data_root=info["DockerRootDir"],
+                live_restore=info.get("LiveRestoreEnabled", False),
+            )
 
     def sample(self, container_id: str) -> Sample | None:
         """What a container uses, without the second that the engine else waits for; None when it does not run."""
-        raw = self._answer(f"/containers/{quote(container_id)}/stats", {"stream": False, "one-shot": True})
-        return Sample.read(raw) if raw else None
+        once = {"stream": False, "one-shot": True}
+        return self._one(f"/containers/{quote(container_id)}/stats", Sample.read, once)
 
     def volumes(self) -> dict[str, Volume]:
         """Every volume by its name."""
-        answer = self._answer("/volumes")
-        return {v["Name"]: Volume(v["Name"], v.get("Mountpoint", "")) for v in answer.get("Volumes") or ()}
+
+        def read(answer: Any) -> dict[str, Volume]:
+            return {v["Name"]: Volume(v["Name"], v.get("Mountpoint", "")) for v in answer.get("Volumes") or ()}
+
+        return self._one("/volumes", read) or {}
 
     def deaths(self, container_id: str, seconds: float) -> tuple[ContainerEvent, ...]:
         """How a container ended in the last seconds (`die`) and ran out of memory (`oom`), oldest first.
@@ -176,11 +199,11 @@ class Engine:
         now = time.time()
         filters = {"container": [container_id], "event": ["die", "oom"]}
         asked = {"since": f"{now - seconds:.6f}", "until": f"{now:.6f}", "filters": filters}
-        return tuple(map(ContainerEvent.read, self._answer("/events", asked, _lines)))
+        return self._each("/events", ContainerEvent.read, asked, lines=True)
 
     def ping(self) -> None:
         """Ask for a sign of life."""
-        self._answer("/_ping", read=bytes)
+        self._body("/_ping")
 
     def logs(
         self, container_id: str, tail: int | None, since: datetime | None = None, follow: bool = False
@@ -300,7 +323,8 @@ class Changes:
         try:
             event = self._events.get(timeout=max(seconds, 0.001))
             while event is not None:
-                found.append(ContainerEvent.read(event))
+                with _understanding():
+                    found.append(ContainerEvent.read(event))
                 event = self._events.get_nowait()
         except queue.Empty:
             return tuple(found)
@@ -384,8 +408,13 @@ def _got(client: APIClient, path: str, query: Mapping[str, str], seconds: float)
     return answer.status_code, answer.content
 
 
-def _lines(body: bytes) -> list[Any]:
-    return [json.loads(line) for line in body.splitlines()]
+@contextlib.contextmanager
+def _understanding() -> Iterator[None]:
+    """What answers in another shape than an engine does is as good as silent."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _silent(ValueError("its answer cannot be understood")) from error
 
 
 def _refused(explanation: object) -> EngineUnavailable:

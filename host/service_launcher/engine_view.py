@@ -135,7 +135,7 @@ class EngineView:
             if event.what == "oom":
                 short_of_memory = True
             else:
-                end, short_of_memory = End(event.exit_code or 0, short_of_memory), False
+                end, short_of_memory = End(event.exit_code or 0, short_of_memory, event.life_seconds), False
         return end
 
     def image(self, name: str) -> ImageFacts | None:

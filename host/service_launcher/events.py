@@ -52,6 +52,7 @@ class EventLog:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(descriptor)
+            self.lost = None
         except OSError as error:
             self.lost = f"events are not recorded: {self._path.name}: {error.strerror}"
         for listener in self._listeners:
@@ -72,6 +73,29 @@ class EventLog:
         for event in self._latest():
             if event.what == "state.changed" and event.service and event.detail.get("state") in _STATES:
                 found[event.service] = LastKnown(state=ServiceState(event.detail["state"]), at=event.time)
+        return found
+
+    def wanted(self) -> set[str]:
+        """The services that were up when last something was asked of them.
+
+        The engine cannot tell a stop that is part of a restart from one that somebody wants; the record of the
+        operation can.
+        """
+        found: set[str] = set()
+        restarting: dict[str, list[str]] = {}
+        for event in self.read():
+            if event.what == "operation.started" and event.operation and event.detail.get("action") != "stop":
+                restarting[event.operation] = event.detail.get("services", [])
+            elif event.what == "operation.finished" and event.operation:
+                restarting.pop(event.operation, None)
+            elif event.what != "state.changed" or event.service is None:
+                continue
+            elif event.detail.get("state") == ServiceState.READY:
+                found.add(event.service)
+            elif event.detail.get("requested"):
+                on_the_way = event.actor == "engine" and any(event.service in s for s in restarting.values())
+                if not on_the_way:
+                    found.discard(event.service)
         return found
 
     def unfinished(self) -> dict[str, Event]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service_launcher import ports
+from service_launcher.container_state import ON_REQUEST
 from service_launcher.containers import Container, Detail
 from service_launcher.engine import Engine
 from service_launcher.engine_view import EngineView
@@ -47,7 +48,8 @@ CAUSES = (
     ),
     Cause(
         id="health-command-missing",
-        pattern=r"(?:health|OCI runtime exec).{0,200}?(?:executable file not found|no such file or directory)",
+        pattern=r"(?:health|OCI runtime exec).{0,200}?(?:executable file not found|no such file or directory)|"
+        r"health: (?:/\S+: )?(?:(?:line )?\d+: )?\S+: (?:command )?not found",
         sentence="the health check names a command that is not in the image",
         fix="correct the healthcheck in the compose file, then: launcher start {service}",
     ),
@@ -168,7 +170,7 @@ class Explainer:
         if detail is None or detail.state != "running" or not detail.restart_count:
             return detail
         end = view.last_end(container.id)
-        return detail._replace(**end._asdict()) if end else detail
+        return detail._replace(exit_code=end.exit_code, oom_killed=end.oom_killed) if end else detail
 
     def _cause(
         self,
@@ -183,15 +185,20 @@ class Explainer:
         down = detail is None or detail.state in ("exited", "created", "dead")
         if down and (blocking := next((p for p in problems if p.severity == "error"), None)):
             return {"cause": blocking.summary, "cause_id": "preflight", "next_command": blocking.fix or "launcher plan"}
-        if detail is not None and detail.oom_killed:
+        if (
+            detail is not None
+            and detail.oom_killed
+            and (detail.state == "running" or detail.exit_code not in ON_REQUEST)
+        ):
+            what = "it" if detail.exit_code else "a process of it"  # the rest of it lives on
             limit = f" at its limit of {detail.memory_limit // 1_000_000} MB" if detail.memory_limit else ""
             fix = f"raise its memory limit, then: launcher start {service}"
             return {
-                "cause": f"the kernel ended it for lack of memory{limit}",
+                "cause": f"the kernel ended {what} for lack of memory{limit}",
                 "cause_id": "out-of-memory",
                 "next_command": fix,
             }
-        if status.state is ServiceState.STOPPED and failure is None and (by := self._who_stopped(service)):
+        if status.state is ServiceState.STOPPED and failure is None and (by := self._who_stopped(service, detail)):
             return {
                 "cause": f"it was stopped by {by}",
                 "cause_id": "stopped",
@@ -230,13 +237,16 @@ class Explainer:
                 return f"the container {container.name}"
         return ports.holder(port)
 
-    def _who_stopped(self, service: str) -> str | None:
+    def _who_stopped(self, service: str, detail: Detail | None) -> str | None:
+        """Who has ended the container's last life on purpose; None where nobody is known to have."""
         last = None
         for event in self.observer.events.read():
             if event.what == "state.changed" and event.service == service:
                 last = event
         if last is None or not last.detail.get("requested"):
             return None
+        if detail is not None and detail.started_at is not None and last.time < detail.started_at:
+            return None  # an earlier life
         return f"{last.actor} at {last.time:%Y-%m-%d %H:%M:%S} UTC"
 
     @staticmethod

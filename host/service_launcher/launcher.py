@@ -39,7 +39,7 @@ from service_launcher.observation import Observer, Reading
 from service_launcher.operation import Operation, Order
 from service_launcher.planner import Graph
 from service_launcher.plugins import Plugins
-from service_launcher.recovery import ATTEMPTS, Recovery, wanted
+from service_launcher.recovery import ATTEMPTS, Recovery
 from service_launcher.redaction import MASK, Redactor
 from service_launcher.settings import Settings, own_folder
 
@@ -361,8 +361,13 @@ class Launcher:
                     operation.start(tuple({*stopped, *wanted}), by_phase=False)
         return operation.report()
 
-    def watch(self, stop: threading.Event, listener: Callable[[Event], None]) -> None:
+    def watch(
+        self, stop: threading.Event, listener: Callable[[Event], None], outdated: Callable[[], bool] = lambda: False
+    ) -> None:
         """Bring back what was up and is down, until `stop` is set; `listener` hears each event that this records.
+
+        Returns when this launcher is `outdated`: with a password of yesterday what is well looks ill, and what is
+        brought back is made anew.
 
         What an operator stopped stays down. A service is tried 5 times, after 10 s and then after twice as long each
         time; after ten minutes of being ready it counts afresh. Raises Busy when another one watches.
@@ -371,9 +376,11 @@ class Launcher:
         recovery = Recovery()
         with lock.hold(own_folder(self.settings) / "locks", "watch", self.settings.actor, "watch"):
             for reading in self.live(stop):
+                if outdated():
+                    return
                 if reading.engine_error or not (down := recovery.down(reading.statuses)):
                     continue
-                missed = down & wanted(self._events.read()) & self.plugins.owners.keys()
+                missed = down & self._events.wanted() & self.plugins.owners.keys()
                 recovery.forget(down - missed)
                 if due := recovery.due(missed):
                     self._bring_back(due, recovery)

@@ -147,6 +147,8 @@ class _Recorder:
                 # It says so where somebody asked for it, and, as it begins again, of what a crash had left running.
                 case "stop" if event.time >= subscribed:
                     self._record("state.changed", service, event, state=ServiceState.STOPPED, requested=True)
+                    if service is not None:
+                        self._states[service] = ServiceState.STOPPED  # if it is up again by now, that is news
 
     def _record(self, what: str, service: str | None, event: ContainerEvent | None = None, **detail: Any) -> None:
         raw: dict[str, Any] = {"what": what, "service": service, "detail": detail}

@@ -68,6 +68,7 @@ class Operation:
     _answers: dict[object, Any] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _handed_over: dict[str, float] = field(default_factory=dict)
+    _in_hand: str | None = None  # the service whose owner has not come back yet
 
     # The verbs; `launcher.py` holds the locks around them.
 
@@ -75,20 +76,23 @@ class Operation:
     def recorded(self, services: Collection[str]) -> Iterator[None]:
         """Two records, one before and one after, also when it is interrupted."""
         self._record("operation.started", action=self.action, services=list(services))
-        outcome = "failed"
+        outcome, code = "failed", 1
         try:
             yield
-            outcome = "succeeded" if self.exit_code == 0 else "failed"
+            code = self.exit_code
+            outcome = "succeeded" if code == 0 else "failed"
         except (KeyboardInterrupt, Interrupted) as error:
-            outcome = "cancelled"
             number = error.exit_code - 128 if isinstance(error, Interrupted) else signal.SIGINT
+            outcome, code = "cancelled", 128 + number
             raise Interrupted(number, f"interrupted; left as it is: {self._states(services)}") from None
+        except LauncherError as error:
+            code = error.exit_code
+            raise
         finally:
             for plugin, reason in self.observer.plugins.failures().items():
                 self._record("plugin.failed", plugin=plugin, message=reason)
             ended = {service: f"{o.result}: {o.message}" for service, o in self.outcomes.items()}
             seconds = round(time.monotonic() - self._began, 2)
-            code = self.exit_code if outcome != "cancelled" else None
             self._record("operation.finished", outcome=outcome, exit_code=code, seconds=seconds, services=ended)
 
     def start(self, wanted: Sequence[str], by_phase: bool) -> None:
@@ -125,6 +129,8 @@ class Operation:
                 self._finish(step.service, "skipped", step.reason)
             elif step.do == "keep":
                 self._finish(step.service, "already_stopped", step.reason)
+                if self.action == "stop" and step.service in self.events.wanted():
+                    self._record_stop(step.service)
             elif self._stop_one(step.service):
                 stopped.append(step.service)
         return tuple(stopped)
@@ -213,7 +219,10 @@ class Operation:
         """The services and their states now, for whoever has just interrupted what was happening to them."""
         managed = [s for s in services if s in self.observer.plugins.owners]
         found = self.observer.statuses(managed, EngineView(self.engine))
-        return ", ".join(f"{status.id} is {status.state}" for status in found) or "nothing was begun"
+        told = ", ".join(f"{status.id} is {status.state}" for status in found) or "nothing was begun"
+        if self._in_hand:
+            told += f"; what docker does to {self._in_hand} goes on to its end, and others have to wait until then"
+        return told
 
     def report(self) -> OperationReport:
         """How it all ended."""
@@ -328,12 +337,15 @@ class Operation:
         self._show(service, "starting")
         view = EngineView(self.engine)
         context = self.observer.context(service, view, self._tell, self.locks, self._answers)
+        self._in_hand = service
         try:
             self.observer.plugins.start(self.observer.graph.entries[service], context)
         except LauncherError as error:
+            self._in_hand = None
             self._finish(service, "failed", error.summary)
             self._show(service, "failed", error.summary)
             return False
+        self._in_hand = None
         return True
 
     def _conclude(self, status: ServiceStatus, wait: _Wait) -> None:
@@ -366,19 +378,26 @@ class Operation:
         self._handed_over[service] = time.monotonic()
         self.changed = True
         self._show(service, "stopping")
+        self._in_hand = service
         try:
             message = self._stop_through_owner_or_labels(service)
+            self._in_hand = None
             view = EngineView(self.engine)
             container = self.observer.container(graph.entries[service], view)
             detail = view.detail(container.id) if container is not None else None
             if detail is not None and detail.state in ("running", "restarting", "paused"):
                 raise LauncherError(f"its container is still {detail.state}", f"launcher status {service}")
         except LauncherError as error:
+            self._in_hand = None
             self._finish(service, "failed", error.summary)
             return False
         self._finish(service, "stopped", message)
-        self._record("state.changed", service, state=ServiceState.STOPPED, requested=True)
+        self._record_stop(service)
         return True
+
+    def _record_stop(self, service: str) -> None:
+        """What is stopped on the way to a start is still wanted."""
+        self._record("state.changed", service, state=ServiceState.STOPPED, requested=self.action == "stop")
 
     def _stop_through_owner_or_labels(self, service: str) -> str:
         entry = self.observer.graph.entries[service]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -40,11 +41,16 @@ def http(
         user, password = credentials
         # urllib3's helper encodes as latin-1; servers of today expect UTF-8.
         sent["Authorization"] = _basic(user, password)
+    began = time.monotonic()
     pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=seconds))
     try:
         response = pool.request("GET", url, headers=sent, redirect=False, preload_content=False)
         try:
-            body = response.read(MAX_BYTES, decode_content=False)
+            body = b""
+            while len(body) < MAX_BYTES and (piece := response.read1(MAX_BYTES - len(body), decode_content=False)):
+                if time.monotonic() - began > seconds:  # the timeout is for each piece, and there may be many
+                    return Answer(None, failure=f"no answer within {seconds:g} s")
+                body += piece
             return Answer(response.status, body.decode("utf-8", "replace"))
         finally:
             response.close()

@@ -6,26 +6,13 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from service_launcher.models import Event, ServiceState, ServiceStatus
+from service_launcher.models import ServiceState, ServiceStatus
 
 FIRST_SECONDS = 10.0  # the engine's own restart policy comes first; each further attempt waits twice as long
 ATTEMPTS = 5
 RESET_SECONDS = 600.0  # who has been ready for so long may fail afresh
 
 DOWN = (ServiceState.STOPPED, ServiceState.FAILED)
-
-
-def wanted(events: Iterable[Event]) -> set[str]:
-    """The services that were up when last something was asked of them, from the record, oldest event first."""
-    found: set[str] = set()
-    for event in events:
-        if event.what != "state.changed" or event.service is None:
-            continue
-        if event.detail.get("state") == ServiceState.READY:
-            found.add(event.service)
-        elif event.detail.get("requested"):
-            found.discard(event.service)
-    return found
 
 
 @dataclass

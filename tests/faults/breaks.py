@@ -103,11 +103,7 @@ BREAKS = (
     ),
     Break(
         "exit code 137 is not what a stop leaves behind",
-        (
-            Change(
-                HOST + "container_state.py", "detail.exit_code in (0, 130, 137, 143)", "detail.exit_code in (0, 130)"
-            ),
-        ),
+        (Change(HOST + "container_state.py", " or (detail.exit_code == 137 and not detail.oom_killed)", ""),),
         (
             "engine crashed",
             "engine crashed under kestra",
@@ -407,8 +403,8 @@ BREAKS = (
         (
             Change(
                 HOST + "container_state.py",
-                "return Verdict.BAD, ServiceState.STARTING, words",
-                "return Verdict.BAD, ServiceState.READY, words",
+                'return Verdict.BAD, ServiceState.STARTING, f"restarting: {words}"',
+                'return Verdict.BAD, ServiceState.READY, f"restarting: {words}"',
             ),
             Change(HOST + "container_state.py", "CRASHES = 3 ", "CRASHES = 3000 "),
         ),

@@ -342,8 +342,10 @@ def interrupted_in_stop(case: Case) -> Iterator[Seen]:
         wait_for(lambda: any(e["Action"] == "kill" for e in case.engine.events(began)), 20, "it was asked to end")
         stop.send_signal(signal.SIGINT)
         case.injected()
-        assert stop.wait(10) == 130
+        said = stop.communicate(timeout=10)[1]
+        assert stop.returncode == 130
         assert case.since < 2.5
+        assert "what docker does to kestra-orchestrator goes on to its end" in said, said
     # What docker was asked to do it finishes, and holds the lock for as long.
     assert case.installation.launcher("start", "kestra").code == 4
     wait_for(lambda: not _busy(case), 20, "the lock is free")

@@ -21,6 +21,7 @@ class Proxy:
     port: int | None = None  # of 127.0.0.1, in place of the socket
     delay: float = 0.0  # seconds before each piece
     cut_after: int | None = None  # bytes of a connection after which it is closed
+    piece: int = CHUNK  # bytes that are passed on at a time
     garbage: bytes = b""  # answered to everything
     alter: Callable[[bytes], bytes] = field(default=lambda piece: piece)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
@@ -105,7 +106,7 @@ class Proxy:
 
     async def _from_engine(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         passed = 0
-        while piece := await reader.read(CHUNK):
+        while piece := await reader.read(self.piece):
             await asyncio.sleep(self.delay)
             piece = self.alter(piece)
             if self.cut_after is not None and passed + len(piece) > self.cut_after:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from service_launcher import engine as reading
+from service_launcher.containers import Container
 from service_launcher.engine import Engine
 from service_launcher.errors import EngineUnavailable
 
@@ -30,6 +31,10 @@ def elsewhere(engine: PrivateEngine, tmp_path: Path) -> Iterator[Proxy]:
         yield proxy
 
 
+def _in_order(container: Container) -> Container:
+    return container._replace(ports=tuple(sorted(container.ports, key=str)))
+
+
 def _told(engine: Engine, container: str) -> dict[str, object]:
     facts = engine.facts()
     sample, detail = engine.sample(container), engine.detail(container)
@@ -39,9 +44,9 @@ def _told(engine: Engine, container: str) -> dict[str, object]:
     assert sample is not None
     assert sample.memory_bytes > 1_000_000
     return {
-        "all": engine.containers(),
-        "labelled": engine.containers("com.docker.compose.service=kestra"),
-        # The one goes on meanwhile, the other comes in any order.
+        # Ports and mounts come in any order, and the health check goes on meanwhile.
+        "all": [_in_order(c) for c in engine.containers()],
+        "labelled": [_in_order(c) for c in engine.containers("com.docker.compose.service=kestra")],
         "detail": detail._replace(health_log=(), mounts=tuple(sorted(detail.mounts))),
         "image": engine.image(STAND_IN),
         "network": [engine.network_exists(name) for name in ("bridge", "bridg", "none")],
@@ -106,14 +111,22 @@ def test_a_stranger_on_the_socket_is_no_engine(tmp_path: Path, monkeypatch: pyte
         assert time.monotonic() - began < 1
 
 
+def _whole(body: bytes, status: int = 200) -> bytes:
+    return b"HTTP/1.1 %d X\r\nApi-Version: 1.45\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK", "what answers is no Docker Engine"),
         (b"HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Length: 900\r\n\r\n[", "its answer is cut off or no HTTP"),
-        (b"HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Length: 1\r\n\r\n[", "Expecting value"),
+        (b"HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Length: 1\r\n\r\n[", "its answer cannot be understood"),
         (b'HTTP/1.1 500 No\r\nApi-Version: 1.45\r\nContent-Length: 17\r\n\r\n{"message":"sad"}', r"refuses.*\(sad\)"),
         (b"HTTP/1.1 500 No\r\nApi-Version: 1.45\r\nContent-Length: 3\r\n\r\n[1]", r"refuses.*\(it does not say why\)"),
+        (_whole(b"{}"), "its answer cannot be understood"),
+        (_whole(b"null"), "its answer cannot be understood"),
+        (_whole(b'[{"Id": "x"}]'), "its answer cannot be understood"),
+        (_whole(b"none", 404), "its answer cannot be understood"),
         (b"\x1b[2J\x00 noise\r\n\r\n", "its answer is cut off or no HTTP: BadStatusLine"),
         (b"", "Connection reset by peer|without response"),
     ],
@@ -126,6 +139,17 @@ def test_whatever_answers_badly_is_silent_and_not_believed(
         with pytest.raises(EngineUnavailable, match=why) as silent:
             Engine().containers()
         assert silent.value.summary.isprintable()
+
+
+def test_an_answer_that_comes_byte_by_byte_has_no_more_time_than_another(
+    engine: PrivateEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Proxy(tmp_path / "slow.sock", engine.socket, delay=0.3, piece=20).serving() as proxy:
+        monkeypatch.setenv("DOCKER_HOST", proxy.address)
+        began = time.monotonic()
+        with pytest.raises(EngineUnavailable, match="timed out"):
+            Engine(read_seconds=1).containers()
+        assert time.monotonic() - began < 1.5
 
 
 def test_the_address_is_the_one_that_the_docker_command_would_take(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from pathlib import Path
@@ -116,6 +117,16 @@ def test_who_stopped_a_service_is_told(installation: Installation) -> None:
 def services_in(reading: str, key: str) -> list[Any]:
     """What a line of ``status --watch --json`` tells of each service under a key."""
     return [service[key] for service in json.loads(reading)["services"]]
+
+
+def test_a_stop_before_the_present_life_explains_nothing(installation: Installation, engine: PrivateEngine) -> None:
+    assert installation.launcher("start").code == 0
+    assert installation.launcher("stop", "kestra").code == 0
+    assert installation.compose("up", "--detach", "--wait").code == 0  # by hand, and nobody watches
+    engine.docker("update", "--restart", "no", "tools-kestra")
+    os.kill(int(engine.inspect("tools-kestra", "{{.State.Pid}}")), signal.SIGTERM)
+    wait_for(lambda: installation.state("kestra") == "stopped", 20, "it has ended")
+    assert "stopped by" not in installation.launcher("explain", "kestra").out
 
 
 def test_what_happens_is_seen_at_once_and_recorded_once(installation: Installation, engine: PrivateEngine) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import threading
 
+from service_launcher.events import EventLog
+from service_launcher.redaction import Redactor
+
 from tests.engines import PrivateEngine, wait_for
 from tests.faults.own_engine import OwnEngine
-from tests.installations import Installation
+from tests.installations import STAND_IN, Installation
 
 
 def restarted_after_a_crash(engine: PrivateEngine) -> None:
@@ -42,3 +45,41 @@ def test_what_a_crash_left_down_is_brought_back_and_what_was_stopped_is_not(
     recorded = [json.loads(line) for line in (installation.root / ".launcher/events.jsonl").read_text().splitlines()]
     brought = [event for event in recorded if event["what"] == "operation.started" and event["actor"] == "watch"]
     assert [event["detail"]["services"] for event in brought] == [["kestra-postgres"]]
+
+
+def test_what_is_brought_back_is_made_of_the_files_as_they_are_now(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    assert installation.launcher("start").code == 0
+    with installation.popen("watch") as watch:
+        assert watch.stdout is not None
+        wait_for(lambda: (installation.root / ".launcher/locks/recorder.lock").exists(), 10, "it has begun")
+        installation.write_env(STAND_IN, KESTRA_JAVA_OPTS="-Drotated=yes")
+        restarted_after_a_crash(engine)
+        threading.Thread(target=watch.stdout.read, daemon=True).start()
+        wait_for(lambda: installation.state("kestra") == "ready", 90, "it is brought back", every=0.5)
+        watch.terminate()
+    assert "-Drotated=yes" in engine.inspect("tools-kestra", "{{.Config.Env}}")
+    assert installation.launcher("plan", "start", "--json").json()["steps"][0]["do"] == "keep"
+
+
+def test_a_stop_of_what_is_down_already_is_a_wish_like_any_other(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    assert installation.launcher("start").code == 0
+    record = EventLog(installation.root / ".launcher/events.jsonl", Redactor([]))
+    assert record.wanted() == {"kestra-postgres", "kestra-orchestrator"}
+    restarted_after_a_crash(engine)
+    done = installation.launcher("stop", "--json")
+    assert {o["result"] for o in done.json()["outcomes"]} == {"already_stopped"}
+    assert record.wanted() == set()
+
+
+def test_a_restart_that_fails_leaves_the_wish_to_have_it_up(installation: Installation, engine: PrivateEngine) -> None:
+    assert installation.launcher("start").code == 0
+    record = EventLog(installation.root / ".launcher/events.jsonl", Redactor([]))
+    file = installation.root / "tools/compose/docker-compose.tools.yml"
+    file.write_text(file.read_text().replace("\n  kestra:\n", "\n  kestra:\n    entrypoint: [nothing-such]\n", 1))
+    assert installation.launcher("restart", "kestra-postgres").code == 1
+    assert engine.inspect("tools-kestra", "{{.State.Running}}") == "false"
+    assert "kestra-orchestrator" in record.wanted()

@@ -130,3 +130,56 @@ def test_a_link_in_place_of_the_record_is_not_followed(tmp_path: Path, log: Even
     log.record(event())
     assert (tmp_path / "target").read_text() == "precious"
     assert log.lost is not None
+
+
+def changed(service: str, actor: str = "ana", **detail: object) -> Event:
+    """A change of state."""
+    return Event(what="state.changed", service=service, actor=actor, detail=detail)
+
+
+def operation(what: str, action: str, *services: str) -> Event:
+    """The begin or the end of one operation."""
+    return Event(what=what, operation=action, actor="ana", detail={"action": action, "services": services})
+
+
+def test_wanted_is_what_was_up_until_somebody_stopped_it(log: EventLog) -> None:
+    for told in (
+        changed("up", state="ready"),
+        changed("crashed", state="ready"),
+        changed("crashed", state="failed"),
+        changed("crashed", state="stopped"),
+        changed("stopped", state="ready"),
+        changed("stopped", state="stopped", requested=True),
+        changed("never", state="failed"),
+        changed("again", state="stopped", requested=True),
+        changed("again", state="ready"),
+        operation("operation.started", "start", "never"),
+    ):
+        log.record(told)
+    assert log.wanted() == {"up", "crashed", "again"}
+
+
+@pytest.mark.parametrize(
+    ("action", "wanted"), [("restart", {"one", "other"}), ("start", {"one", "other"}), ("stop", {"other"})]
+)
+def test_a_stop_on_the_way_to_a_start_is_no_wish(log: EventLog, action: str, wanted: set[str]) -> None:
+    for told in (
+        changed("one", state="ready"),
+        changed("other", state="ready"),
+        operation("operation.started", action, "one"),
+        changed("one", actor="engine", state="stopped", requested=True),
+        changed("one", state="stopped", requested=action == "stop"),
+        operation("operation.finished", action),
+    ):
+        log.record(told)
+    assert log.wanted() == wanted
+
+
+def test_what_the_engine_says_of_another_service_meanwhile_is_a_wish(log: EventLog) -> None:
+    for told in (
+        changed("other", state="ready"),
+        operation("operation.started", "restart", "one"),
+        changed("other", actor="engine", state="stopped", requested=True),
+    ):
+        log.record(told)
+    assert log.wanted() == set()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from service_launcher import recovery
-from service_launcher.models import Event, ServiceState, ServiceStatus
-from service_launcher.recovery import ATTEMPTS, FIRST_SECONDS, RESET_SECONDS, Recovery, wanted
+from service_launcher.models import ServiceState, ServiceStatus
+from service_launcher.recovery import ATTEMPTS, FIRST_SECONDS, RESET_SECONDS, Recovery
 
 
 class Clock:
@@ -31,27 +29,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def seen(state: ServiceState, service: str = "one") -> list[ServiceStatus]:
     """A reading of one service."""
     return [ServiceStatus(id=service, state=state, message="as it is")]
-
-
-def changed(service: str, **detail: Any) -> Event:
-    """A change of state on record."""
-    return Event(what="state.changed", service=service, actor="ana", detail=detail)
-
-
-def test_wanted_is_what_was_up_until_somebody_stopped_it() -> None:
-    record = [
-        changed("up", state="ready"),
-        changed("crashed", state="ready"),
-        changed("crashed", state="failed"),
-        changed("crashed", state="stopped"),
-        changed("stopped", state="ready"),
-        changed("stopped", state="stopped", requested=True),
-        changed("never", state="failed"),
-        changed("again", state="stopped", requested=True),
-        changed("again", state="ready"),
-        Event(what="operation.started", actor="ana", detail={"services": ["never"]}),
-    ]
-    assert wanted(record) == {"up", "crashed", "again"}
 
 
 @pytest.mark.parametrize("state", [ServiceState.STOPPED, ServiceState.FAILED])

@@ -1,0 +1,94 @@
+"""What a container's inspection says of its state: crash loops and not old restarts, ends and not past troubles."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from service_launcher.container_state import LIFE_SECONDS, judge
+from service_launcher.containers import Detail, End, HealthCheck
+from service_launcher.models import ServiceState
+from service_launcher.redaction import MASK, Redactor
+
+SECRET = "canary7Secret7Password"
+
+
+def detail(**more: object) -> Detail:
+    """A container that began a moment ago."""
+    present = datetime.now(UTC)
+    facts: dict[str, object] = {
+        "state": "running",
+        "started_at": present - timedelta(seconds=3),
+        "finished_at": None,
+        "exit_code": 0,
+        "oom_killed": False,
+        "restart_count": 0,
+        "restarting": False,
+        "error": "",
+        "health": None,
+    }
+    return Detail(**{**facts, **more})  # type: ignore[arg-type]
+
+
+def state(of: Detail, end: End | None = None) -> tuple[ServiceState, str]:
+    """State and words."""
+    found, words, _ = judge(of, lambda: end, str)
+    return found, words
+
+
+SHORT, LONG = End(3, False, 2.0), End(0, False, LIFE_SECONDS + 1)
+
+
+@pytest.mark.parametrize("health", [None, "starting"])
+@pytest.mark.parametrize(
+    ("restarts", "end", "loop"), [(2, SHORT, False), (3, SHORT, True), (3, None, True), (3, LONG, False)]
+)
+def test_restarts_make_a_crash_loop_when_the_life_before_was_short(
+    health: str | None, restarts: int, end: End | None, loop: bool
+) -> None:
+    found, words = state(detail(health=health, restart_count=restarts), end)
+    assert (found is ServiceState.FAILED) == loop
+    assert words.startswith("crash loop") == loop
+
+
+@pytest.mark.parametrize(("health", "means"), [(None, ServiceState.READY), ("starting", ServiceState.STARTING)])
+def test_who_has_run_for_long_is_in_no_crash_loop_however_often_it_once_was(
+    health: str | None, means: ServiceState
+) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=LIFE_SECONDS + 1)
+    assert state(detail(health=health, restart_count=40, started_at=began), SHORT)[0] is means
+
+
+def test_between_two_lives_the_one_before_decides() -> None:
+    ended = datetime.now(UTC)
+    for life, means in ((2, ServiceState.FAILED), (LIFE_SECONDS + 1, ServiceState.STARTING)):
+        of = detail(state="restarting", restart_count=9, started_at=ended - timedelta(seconds=life), finished_at=ended)
+        assert state(of)[0] is means, life
+
+
+@pytest.mark.parametrize(
+    ("code", "killed", "means", "says"),
+    [
+        (0, False, ServiceState.STOPPED, "stopped (exit code 0)"),
+        (143, True, ServiceState.STOPPED, "stopped (exit code 143)"),
+        (0, True, ServiceState.STOPPED, "stopped (exit code 0)"),
+        (137, False, ServiceState.STOPPED, "stopped (exit code 137)"),
+        (137, True, ServiceState.FAILED, "exited: it ended with exit code 137, out of memory"),
+        (1, True, ServiceState.FAILED, "exited: it ended with exit code 1, out of memory"),
+        (1, False, ServiceState.FAILED, "exited: it ended with exit code 1"),
+    ],
+)
+def test_a_process_that_the_kernel_took_before_makes_no_clean_end_a_failure(
+    code: int, killed: bool, means: ServiceState, says: str
+) -> None:
+    assert state(detail(state="exited", exit_code=code, oom_killed=killed)) == (means, says)
+
+
+@pytest.mark.parametrize("health", ["healthy", "starting", "unhealthy"])
+def test_what_a_health_check_says_is_redacted_before_it_is_cut(health: str) -> None:
+    said = "x" * 185 + f" pw={SECRET} and more"
+    check = HealthCheck(1, said, datetime.now(UTC))
+    _, words, evidence = judge(detail(health=health, health_log=(check,)), lambda: None, Redactor([SECRET]))
+    for text in (words, *(e.detail for e in evidence)):
+        assert SECRET[:6] not in text
+    assert MASK[:3] in evidence[-1].detail

@@ -1,0 +1,44 @@
+"""The end of an operation on record: outcome and exit code are those of the command, however it ends."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from service_launcher.engine import Engine
+from service_launcher.errors import Busy, ConfigurationError, EngineUnavailable, Interrupted, LauncherError
+from service_launcher.events import EventLog
+from service_launcher.observation import Observer
+from service_launcher.operation import Operation, Order
+from service_launcher.redaction import Redactor
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "code"),
+    [
+        (EngineUnavailable("silent"), "failed", 5),
+        (Busy("held"), "failed", 4),
+        (ConfigurationError("nonsense"), "failed", 2),
+        (LauncherError("ill"), "failed", 1),
+        (ZeroDivisionError(), "failed", 1),
+        (KeyboardInterrupt(), "cancelled", 130),
+        (Interrupted(15, "ended"), "cancelled", 143),
+        (None, "succeeded", 0),
+    ],
+)
+def test_the_record_has_the_exit_code_of_the_command(
+    tmp_path: Path, error: BaseException | None, outcome: str, code: int
+) -> None:
+    plugins = SimpleNamespace(failures=dict, owners=())
+    observer = SimpleNamespace(plugins=plugins, statuses=lambda services, view: ())
+    log = EventLog(tmp_path / "events.jsonl", Redactor([]))
+    operation = Operation("start", Order("ana"), cast(Observer, observer), Engine(), log, lambda _: None, locks={})
+    with pytest.raises(BaseException) if error else nullcontext(), operation.recorded(["one"]):  # noqa: PT011
+        if error is not None:
+            raise error
+    began, ended = log.read()
+    assert began.what == "operation.started"
+    assert (ended.what, ended.detail["outcome"], ended.detail["exit_code"]) == ("operation.finished", outcome, code)
