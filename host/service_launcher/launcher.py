@@ -353,12 +353,7 @@ class Launcher:
         wanted = self._wanted(names, phases)
         touched = self.graph.with_needs(self.graph.with_dependants(wanted))
         with self._operation("restart", touched, names, listener, order) as operation:
-            # Before anything is stopped: what could not be started again is better left running.
-            if not operation.preflight([s for s in wanted if s in self.plugins.owners]):
-                stopped = operation.stop(wanted)
-                if operation.exit_code == 0:
-                    operation.outcomes.clear()
-                    operation.start(tuple({*stopped, *wanted}), by_phase=False)
+            operation.restart(wanted)
         return operation.report()
 
     def watch(

@@ -135,6 +135,23 @@ class Operation:
                 stopped.append(step.service)
         return tuple(stopped)
 
+    def restart(self, wanted: Sequence[str]) -> None:
+        """Stop services after their running dependants, and start all of these again.
+
+        Nothing is stopped when one of them could not be started again.
+        """
+        again = [step.service for step in self.plan_restart(wanted).steps if step.do == "start"]
+        if blocked := self.preflight(again):
+            for service in again:
+                if service not in self.outcomes:
+                    message = f"left as it is: {', '.join(sorted(blocked))} could not be started again"
+                    self._finish(service, "not_tried", message)
+            return
+        stopped = self.stop(wanted)
+        if self.exit_code == 0:
+            self.outcomes.clear()
+            self.start(tuple({*stopped, *wanted}), by_phase=False)
+
     def preflight(self, services: Sequence[str]) -> set[str]:
         """Check services before the first change; notes and returns those that must not be started."""
         blocked: set[str] = set()

@@ -41,6 +41,20 @@ def test_a_port_held_by_a_foreign_container_names_it(installation: Installation,
     assert engine.inspect("adminer", "{{.State.Running}}") == "true"
 
 
+def test_a_restart_stops_nothing_when_a_dependant_could_not_be_started_again(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    assert _start(installation)[0] == 0
+    before = [engine.inspect(name, "{{.State.StartedAt}}") for name in ("tools-kestra", "tools-kestra-postgres")]
+    with socket.create_server(("127.0.0.1", 9180)):
+        done = installation.launcher("restart", "kestra-postgres", KESTRA_HTTP_PORT="9180")
+    assert done.code == 3, done.text
+    assert "port 9180 (KESTRA_HTTP_PORT) is taken" in done.text
+    assert "kestra-postgres: not_tried" in done.text.replace("not tried", "not_tried")
+    names = ("tools-kestra", "tools-kestra-postgres")
+    assert [engine.inspect(name, "{{.State.StartedAt}}") for name in names] == before
+
+
 def test_a_port_range_of_a_foreign_container_is_seen(installation: Installation, engine: PrivateEngine) -> None:
     engine.docker("run", "-d", "--name", "ranged", "-p", "8078-8082:8078-8082", "local/kestra-rehearsal:1")
     _, text = _start(installation)
