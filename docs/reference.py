@@ -40,6 +40,7 @@ OWN_VARIABLES = {
     "NO_COLOR": ("launcher", "set to anything: no colours"),
     "DOCKER_HOST": ("launcher, scripts", "address of the Docker Engine, as for `docker`"),
     "DOCKER_CONTEXT": ("launcher", "name of a docker context, as for `docker`; DOCKER_HOST wins"),
+    "DOCKER_CONFIG": ("launcher", "folder of the configuration, as for `docker`; else `~/.docker`"),
     "SERVICE_LAUNCHER_PORT": ("launcher serve, launcher open", "the port of the API and the page; default 3500"),
     "STATUS_PORT": ("launcher serve, launcher open", "the same, where SERVICE_LAUNCHER_PORT is not set"),
     "PORT": ("launcher serve, launcher open", "the same, where neither is set"),

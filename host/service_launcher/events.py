@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ MAX_BYTES = 5_000_000
 
 TAIL_BYTES = 500_000  # how far back the last state of a service, and the end of an operation, are looked for
 FOLLOW_SECONDS = 0.05  # how often a follower looks whether the record has grown
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 _STATES = frozenset(state.value for state in ServiceState)
 
@@ -78,24 +81,25 @@ class EventLog:
     def wanted(self) -> set[str]:
         """The services that were up when last something was asked of them.
 
-        The engine cannot tell a stop that is part of a restart from one that somebody wants; the record of the
-        operation can.
+        The engine tells a stop that is part of a restart as it tells any other; only the operation knows better.
         """
         found: set[str] = set()
-        restarting: dict[str, list[str]] = {}
+        before: dict[str, set[str]] = {}  # what was wanted when an operation began
+        on_the_way: dict[str, datetime] = {}  # when an operation has stopped a service to start it again
         for event in self.read():
-            if event.what == "operation.started" and event.operation and event.detail.get("action") != "stop":
-                restarting[event.operation] = event.detail.get("services", [])
-            elif event.what == "operation.finished" and event.operation:
-                restarting.pop(event.operation, None)
-            elif event.what != "state.changed" or event.service is None:
+            service, requested = event.service, event.detail.get("requested")
+            if event.what == "operation.started" and event.operation:
+                before[event.operation] = set(found)
+            elif event.what != "state.changed" or service is None:
                 continue
             elif event.detail.get("state") == ServiceState.READY:
-                found.add(event.service)
-            elif event.detail.get("requested"):
-                on_the_way = event.actor == "engine" and any(event.service in s for s in restarting.values())
-                if not on_the_way:
-                    found.discard(event.service)
+                found.add(service)
+            elif requested is False:
+                on_the_way[service] = event.time
+                if service in before.get(event.operation or "", ()):
+                    found.add(service)
+            elif requested and not (event.actor == "engine" and event.time <= on_the_way.get(service, NEVER)):
+                found.discard(service)
         return found
 
     def unfinished(self) -> dict[str, Event]:

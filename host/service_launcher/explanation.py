@@ -49,7 +49,7 @@ CAUSES = (
     Cause(
         id="health-command-missing",
         pattern=r"(?:health|OCI runtime exec).{0,200}?(?:executable file not found|no such file or directory)|"
-        r"health: (?:/\S+: )?(?:(?:line )?\d+: )?\S+: (?:command )?not found",
+        r"health: (?:\S+: )?(?:(?:line )?\d+: )?\S+: (?:command )?not found",
         sentence="the health check names a command that is not in the image",
         fix="correct the healthcheck in the compose file, then: launcher start {service}",
     ),
@@ -212,7 +212,8 @@ class Explainer:
             *lines,
         ]
         causes = (*self.observer.plugins.causes(self.observer.graph.entries[service]), *CAUSES)
-        recognised = recognise("\n".join(said), causes)
+        # Redacted first: what a pattern takes out of it may begin or end in the middle of a secret.
+        recognised = recognise(self.observer.redact("\n".join(said)), causes)
         return self._known(service, *recognised) if recognised else {}
 
     def _known(self, service: str, cause: Cause, match: re.Match[str]) -> dict[str, object]:
@@ -221,7 +222,7 @@ class Explainer:
 
         def filled(text: str) -> str:
             with contextlib.suppress(KeyError, IndexError, ValueError):
-                text = text.format(self.observer.redact(match[0].strip()), **values)
+                text = text.format(match[0].strip(), **values)
             return text
 
         sentence = filled(cause.sentence)

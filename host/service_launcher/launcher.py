@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import re
 import secrets
 import threading
@@ -45,6 +46,9 @@ from service_launcher.settings import Settings, own_folder
 
 if TYPE_CHECKING:
     from service_launcher.health_records import HealthReport
+
+
+STOP_SECONDS = 5.0  # in which a reading ends, also of an engine that is silent
 
 
 def _ignore(progress: Progress) -> None:
@@ -367,18 +371,56 @@ class Launcher:
         What an operator stopped stays down. A service is tried 5 times, after 10 s and then after twice as long each
         time; after ten minutes of being ready it counts afresh. Raises Busy when another one watches.
         """
-        self._events.listen(listener)
         recovery = Recovery()
         with lock.hold(own_folder(self.settings) / "locks", "watch", self.settings.actor, "watch"):
-            for reading in self.live(stop):
-                if outdated():
-                    return
+            for reading in self._read_beside(stop, listener, outdated):
                 if reading.engine_error or not (down := recovery.down(reading.statuses)):
                     continue
                 missed = down & self._events.wanted() & self.plugins.owners.keys()
                 recovery.forget(down - missed)
                 if due := recovery.due(missed):
                     self._bring_back(due, recovery)
+
+    def _read_beside(
+        self, stop: threading.Event, listener: Callable[[Event], None], outdated: Callable[[], bool]
+    ) -> Iterator[Reading]:
+        """What `live` reads, always the newest, on a thread of its own: it records also while we are busy.
+
+        `listener` hears on our thread what is recorded.
+        """
+        told: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()  # None: there is a new reading
+        self._events.listen(told.put)
+        ended = threading.Event()
+        newest: Reading | None = None
+
+        def read() -> None:
+            nonlocal newest
+            try:
+                for reading in self.live(ended):
+                    newest = reading
+                    told.put(None)
+            except Exception as error:  # noqa: BLE001 - raised again below
+                told.put(error)
+
+        thread = threading.Thread(target=read, daemon=True, name="reading")
+        thread.start()
+        judged = None
+        try:
+            while not stop.is_set():
+                match told.get():
+                    case Event() as event:
+                        listener(event)
+                    case Exception() as error:
+                        raise error
+                    case None if newest is not None and newest is not judged:
+                        if outdated():
+                            ended.set()
+                            thread.join(STOP_SECONDS)  # who comes next shall be the one that records
+                            return
+                        judged = newest
+                        yield newest
+        finally:
+            ended.set()
 
     def _bring_back(self, services: tuple[str, ...], recovery: Recovery) -> None:
         try:

@@ -16,7 +16,14 @@ from service_launcher import planner
 from service_launcher.context import CallContext, Listener
 from service_launcher.engine import Changes, Engine
 from service_launcher.engine_view import EngineView
-from service_launcher.errors import ConfigurationError, EventStreamEnded, Interrupted, LauncherError, PluginFailed
+from service_launcher.errors import (
+    ConfigurationError,
+    EngineUnavailable,
+    EventStreamEnded,
+    Interrupted,
+    LauncherError,
+    PluginFailed,
+)
 from service_launcher.events import EventLog
 from service_launcher.models import (
     Action,
@@ -39,6 +46,8 @@ POLL_SECONDS = 0.2  # the application's answer has no event
 REREAD_SECONDS = 5.0  # in case an event was lost
 SETTLE_SECONDS = 3.0  # a failure seen for so long is one; during its start a service may look ill for a moment
 GRACE_SECONDS = 30  # what a stop may take beyond a service's own time
+ENGINE_SECONDS = 60.0  # for so long a start waits for an engine that went away under it
+RECONNECT_SECONDS = 1.0
 CANCEL_SECONDS = 0.2  # how soon a waiting operation notices that it is cancelled
 
 
@@ -69,6 +78,7 @@ class Operation:
     _began: float = field(default_factory=time.monotonic)
     _handed_over: dict[str, float] = field(default_factory=dict)
     _in_hand: str | None = None  # the service whose owner has not come back yet
+    _doing: Phase | None = None  # what that owner said last
 
     # The verbs; `launcher.py` holds the locks around them.
 
@@ -124,13 +134,16 @@ class Operation:
     def stop(self, wanted: Sequence[str]) -> tuple[str, ...]:
         """Stop services after their dependants, note each outcome, and return those that ran."""
         stopped = []
-        for step in self.plan_stop(wanted).steps:
+        steps = self.plan_stop(wanted).steps
+        down = [step.service for step in steps if step.do == "keep"]
+        missed = self.events.wanted() if down and self.action == "stop" else set()
+        for step in steps:
             if step.do == "skip":
                 self._finish(step.service, "skipped", step.reason)
             elif step.do == "keep":
                 self._finish(step.service, "already_stopped", step.reason)
-                if self.action == "stop" and step.service in self.events.wanted():
-                    self._record_stop(step.service)
+                if step.service in missed:
+                    self._record_stop(step.service)  # nobody shall bring it back any more
             elif self._stop_one(step.service):
                 stopped.append(step.service)
         return tuple(stopped)
@@ -140,8 +153,14 @@ class Operation:
 
         Nothing is stopped when one of them could not be started again.
         """
-        again = [step.service for step in self.plan_restart(wanted).steps if step.do == "start"]
-        if blocked := self.preflight(again):
+        graph, owners = self.observer.graph, self.observer.plugins.owners
+        steps = self.plan_restart(wanted).steps
+        again = [step.service for step in steps if step.do == "start"]
+        touched = dict.fromkeys([*wanted, *(step.service for step in steps if step.do == "stop")])
+        broken = {service for service in touched if graph.entries[service].plugin and service not in owners}
+        for service in broken:
+            self._finish(service, "refused", self.observer.why_without_owner(graph.entries[service]))
+        if blocked := broken | self.preflight(again):
             for service in again:
                 if service not in self.outcomes:
                     message = f"left as it is: {', '.join(sorted(blocked))} could not be started again"
@@ -237,7 +256,7 @@ class Operation:
         managed = [s for s in services if s in self.observer.plugins.owners]
         found = self.observer.statuses(managed, EngineView(self.engine))
         told = ", ".join(f"{status.id} is {status.state}" for status in found) or "nothing was begun"
-        if self._in_hand:
+        if self._in_hand and self._doing in ("creating", "starting", "stopping"):
             told += f"; what docker does to {self._in_hand} goes on to its end, and others have to wait until then"
         return told
 
@@ -298,10 +317,25 @@ class Operation:
     def _bring_up(self, pending: list[str]) -> None:
         """Hand services over as soon as what they need is ready, and wait for the truth about each."""
         waiting: dict[str, _Wait] = {}
+        gone_at: float | None = None
         while pending or waiting:
-            # A stream that breaks off is begun anew, and everything is read again; a dead engine raises here.
-            with contextlib.suppress(EventStreamEnded), self.engine.watch() as changes:
-                self._follow(pending, waiting, changes)
+            try:
+                # A stream that breaks off is begun anew, and everything is read again; a dead engine raises here.
+                with contextlib.suppress(EventStreamEnded), self.engine.watch() as changes:
+                    gone_at = None
+                    self._follow(pending, waiting, changes)
+            except EngineUnavailable as error:
+                if gone_at is None:
+                    gone_at = time.monotonic()
+                    for service in waiting:
+                        self._show(service, "unknown", error.summary)
+                # It stopped what it had started, and may not start it again: what is waited for is handed over anew.
+                pending[:0] = waiting
+                waiting.clear()
+                if time.monotonic() - gone_at > ENGINE_SECONDS:
+                    raise
+                self.order.cancelled.wait(RECONNECT_SECONDS)
+                self._go_on()
 
     def _follow(self, pending: list[str], waiting: dict[str, _Wait], changes: Changes) -> None:
         while pending or waiting:
@@ -340,8 +374,9 @@ class Operation:
                 pending.remove(service)
                 self._finish(service, "not_tried", f"it needs {', '.join(failed)}, which did not come up")
             elif self._can_begin(service, pending, waiting):
+                begun = self._hand_over(service)
                 pending.remove(service)
-                if self._hand_over(service):
+                if begun:
                     entry = self.observer.graph.entries[service]
                     waiting[service] = _Wait(entry.start_seconds, has_events=entry.compose is not None)
 
@@ -354,11 +389,13 @@ class Operation:
         self._show(service, "starting")
         view = EngineView(self.engine)
         context = self.observer.context(service, view, self._tell, self.locks, self._answers)
-        self._in_hand = service
+        self._in_hand, self._doing = service, None
         try:
             self.observer.plugins.start(self.observer.graph.entries[service], context)
         except LauncherError as error:
             self._in_hand = None
+            if isinstance(error, EngineUnavailable):
+                self.engine.ping()  # where it does not answer anything, the service is not what failed
             self._finish(service, "failed", error.summary)
             self._show(service, "failed", error.summary)
             return False
@@ -373,7 +410,9 @@ class Operation:
             late = "" if wait.settled(status) else f"not ready within {wait.seconds} s: "
             self._finish(status.id, "failed", late + status.message, status)
             self._show(status.id, "failed", status.message)
-        places = self._places(status.id) if status.state is ServiceState.READY else None
+        places = None
+        with contextlib.suppress(EngineUnavailable):
+            places = self._places(status.id) if status.state is ServiceState.READY else None
         self._record("state.changed", status.id, state=status.state, message=status.message, places=places)
 
     def _places(self, service: str) -> dict[str, str]:
@@ -395,7 +434,7 @@ class Operation:
         self._handed_over[service] = time.monotonic()
         self.changed = True
         self._show(service, "stopping")
-        self._in_hand = service
+        self._in_hand, self._doing = service, None
         try:
             message = self._stop_through_owner_or_labels(service)
             self._in_hand = None
@@ -463,6 +502,8 @@ class Operation:
     def _tell(self, progress: Progress) -> None:
         """Show progress; what is told from inside a long step, such as a pull, is where that step can be cancelled."""
         self._go_on()
+        if progress.service == self._in_hand:
+            self._doing = progress.phase
         self.listener(progress)
 
     def _record(self, what: str, service: str | None = None, **detail: object) -> None:

@@ -60,7 +60,6 @@ BREAKS = (
             ),
         ),
         (
-            "engine down",
             "engine frozen",
             "engine too slow",
             "engine answers garbage",
@@ -70,9 +69,14 @@ BREAKS = (
         ),
     ),
     Break(
+        "a start gives up when the Engine goes away",
+        (Change(HOST + "operation.py", "ENGINE_SECONDS = 60.0", "ENGINE_SECONDS = 0.0"),),
+        ("engine restarted in mid-start",),
+    ),
+    Break(
         "a silent Engine is exit code 1",
         (Change(HOST + "errors.py", "exit_code = 5", "exit_code = 1"),),
-        ("engine restarted in mid-start",),
+        ("engine down",),
     ),
     Break(
         "a stream that ends is the end",

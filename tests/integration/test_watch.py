@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
+from datetime import UTC, datetime
 
 from service_launcher.events import EventLog
 from service_launcher.redaction import Redactor
@@ -83,3 +86,31 @@ def test_a_restart_that_fails_leaves_the_wish_to_have_it_up(installation: Instal
     assert installation.launcher("restart", "kestra-postgres").code == 1
     assert engine.inspect("tools-kestra", "{{.State.Running}}") == "false"
     assert "kestra-orchestrator" in record.wanted()
+
+
+def test_what_happens_while_something_is_brought_back_is_recorded_at_once(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    assert installation.launcher("start").code == 0
+    record = EventLog(installation.root / ".launcher/events.jsonl", Redactor([]))
+    with installation.popen("watch") as watch:
+        assert watch.stdout is not None
+        threading.Thread(target=watch.stdout.read, daemon=True).start()
+        wait_for(lambda: (installation.root / ".launcher/locks/recorder.lock").exists(), 10, "it has begun")
+        installation.stand_in(STANDIN_READY_AFTER="60")
+        engine.docker("update", "--restart", "no", "tools-kestra")
+        os.kill(int(engine.inspect("tools-kestra", "{{.State.Pid}}")), signal.SIGKILL)
+        wait_for(
+            lambda: any(e.what == "operation.started" and e.actor == "watch" for e in record.read()), 40, "it begins"
+        )
+        wait_for(lambda: engine.inspect("tools-kestra", "{{.State.Running}}") == "true", 30, "and waits")
+        began = datetime.now(UTC)
+        os.kill(int(engine.inspect("tools-kestra-postgres", "{{.State.Pid}}")), signal.SIGKILL)
+
+        def recorded() -> bool:
+            deaths = [e for e in record.read() if e.what == "container.died" and e.time > began]
+            return any(e.service == "kestra-postgres" for e in deaths)
+
+        wait_for(recorded, 3, "the death is on record")
+        assert not any(e.what == "operation.finished" and e.actor == "watch" for e in record.read())
+        watch.terminate()

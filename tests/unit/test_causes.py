@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 from service_launcher import Cause
-from service_launcher.explanation import CAUSES, recognise
+from service_launcher.engine import Engine
+from service_launcher.explanation import CAUSES, Explainer, recognise
+from service_launcher.models import ServiceState, ServiceStatus
+from service_launcher.observation import Observer
+from service_launcher.redaction import Redactor
 
 from launcher_kestra.causes import DATABASE, KESTRA
 
@@ -30,6 +37,9 @@ HOST_LINES = {
     "health-command-missing": (
         'health: OCI runtime exec failed: exec failed: unable to start container process: exec: "curl": '
         "executable file not found in $PATH: unknown",
+        "health: /bin/sh: 1: curl: not found",
+        "health: sh: curl: not found",
+        "health: /bin/bash: line 1: pg_isready: command not found",
     ),
     "command-missing": (
         'failed to create task for container: error during container init: exec: "/app/gone": '
@@ -154,3 +164,18 @@ def test_every_cause_has_a_line_that_shows_it() -> None:
 )
 def test_what_means_nothing_is_no_cause(line: str) -> None:
     assert recognise(line, (*KESTRA, *CAUSES)) is None
+
+
+def test_what_a_pattern_takes_out_of_the_middle_of_a_secret_is_never_shown() -> None:
+    secret = "canary7Secret7Password"
+    observer = SimpleNamespace(
+        redact=Redactor([secret]),
+        plugins=SimpleNamespace(causes=lambda entry: ()),
+        graph=SimpleNamespace(entries={"one": None}),
+    )
+    status = ServiceStatus(id="one", state=ServiceState.FAILED, message="it fails")
+    lines = [f"login {secret}{'y' * 70} Name or service not known"]
+    explainer = Explainer(cast(Observer, observer), Engine())
+    cause = str(explainer._cause("one", status, None, lines, (), None)["cause"])
+    assert "Name or service not known" in cause
+    assert secret[-6:] not in cause

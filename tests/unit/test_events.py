@@ -159,20 +159,31 @@ def test_wanted_is_what_was_up_until_somebody_stopped_it(log: EventLog) -> None:
     assert log.wanted() == {"up", "crashed", "again"}
 
 
-@pytest.mark.parametrize(
-    ("action", "wanted"), [("restart", {"one", "other"}), ("start", {"one", "other"}), ("stop", {"other"})]
-)
-def test_a_stop_on_the_way_to_a_start_is_no_wish(log: EventLog, action: str, wanted: set[str]) -> None:
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("action", ["start", "restart", "stop"])
+def test_a_stop_on_the_way_to_a_start_is_no_wish(log: EventLog, action: str, late: bool) -> None:
+    engines = changed("one", actor="engine", state="stopped", requested=True)
+    detail = {"state": "stopped", "requested": action == "stop"}
+    own = Event(what="state.changed", operation=action, service="one", actor="ana", detail=detail)
+    ended = operation("operation.finished", action)
     for told in (
         changed("one", state="ready"),
         changed("other", state="ready"),
         operation("operation.started", action, "one"),
-        changed("one", actor="engine", state="stopped", requested=True),
-        changed("one", state="stopped", requested=action == "stop"),
-        operation("operation.finished", action),
+        *([own, ended, engines] if late else [engines, own, ended]),
     ):
         log.record(told)
-    assert log.wanted() == wanted
+    assert log.wanted() == ({"other"} if action == "stop" else {"one", "other"})
+
+
+def test_a_stop_by_hand_after_an_operation_that_was_killed_is_a_wish(log: EventLog) -> None:
+    for told in (
+        changed("one", state="ready"),
+        operation("operation.started", "restart", "one"),
+        changed("one", actor="engine", state="stopped", requested=True),
+    ):
+        log.record(told)
+    assert log.wanted() == set()
 
 
 def test_what_the_engine_says_of_another_service_meanwhile_is_a_wish(log: EventLog) -> None:
