@@ -55,6 +55,20 @@ def test_a_restart_stops_nothing_when_a_dependant_could_not_be_started_again(
     assert [engine.inspect(name, "{{.State.StartedAt}}") for name in names] == before
 
 
+def test_a_restart_stops_nothing_whose_plugin_could_not_start_it_again(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    assert _start(installation)[0] == 0
+    names = ("tools-kestra", "tools-kestra-postgres")
+    before = [engine.inspect(name, "{{.State.StartedAt}}") for name in names]
+    assert installation.launcher("plugins", "disable", "kestra").code == 0
+    for service in ("kestra", "kestra-postgres"):
+        done = installation.launcher("restart", service)
+        assert done.code == 3, done.text
+        assert "kestra is disabled" in done.text
+    assert [engine.inspect(name, "{{.State.StartedAt}}") for name in names] == before
+
+
 def test_a_port_range_of_a_foreign_container_is_seen(installation: Installation, engine: PrivateEngine) -> None:
     engine.docker("run", "-d", "--name", "ranged", "-p", "8078-8082:8078-8082", "local/kestra-rehearsal:1")
     _, text = _start(installation)
