@@ -157,10 +157,10 @@ class Operation:
         steps = self.plan_restart(wanted).steps
         again = [step.service for step in steps if step.do == "start"]
         touched = dict.fromkeys([*wanted, *(step.service for step in steps if step.do == "stop")])
-        broken = {service for service in touched if graph.entries[service].plugin and service not in owners}
+        broken = [service for service in touched if graph.entries[service].plugin and service not in owners]
         for service in broken:
             self._finish(service, "refused", self.observer.why_without_owner(graph.entries[service]))
-        if blocked := broken | self.preflight(again):
+        if blocked := {*broken, *self.preflight(again)}:
             for service in again:
                 if service not in self.outcomes:
                     message = f"left as it is: {', '.join(sorted(blocked))} could not be started again"

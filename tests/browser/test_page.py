@@ -440,12 +440,15 @@ def test_the_first_paint_is_early_the_page_is_light_and_asks_nobody_else(running
     asked: list[str] = []
     bytes_ = 0
     page.on("request", lambda request: asked.append(request.url))
-    paints = []
-    for _ in range(5):
+    paints: list[float] = []
+
+    def early() -> bool:
         visit(page, running.address)
         page.wait_for_selector("tr.service")
         paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
-    assert min(paints) < 200, paints  # the page's own time: tests that run beside this one only add to it
+        return len(paints) >= 5 and sorted(paints[-5:])[2] < 200
+
+    wait_for(early, 30, "the middle one of five first paints is early, once no other test has the processors")
     for url in {u for u in asked if "/api/" not in u}:
         assert url.startswith(running.address), url
         found = running.call("GET", url.removeprefix(running.address), headers={"Accept-Encoding": "gzip"})

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from service_launcher import engine as reading
@@ -35,7 +36,7 @@ def _in_order(container: Container) -> Container:
     return container._replace(ports=tuple(sorted(container.ports, key=str)))
 
 
-def _told(engine: Engine, container: str) -> dict[str, object]:
+def _told(engine: Engine, container: str) -> dict[str, Any]:
     facts = engine.facts()
     sample, detail = engine.sample(container), engine.detail(container)
     assert facts.seconds < 2
@@ -69,10 +70,10 @@ def test_an_engine_elsewhere_tells_what_the_one_behind_the_socket_tells(
     near = _told(Engine(), container)
     monkeypatch.setenv("DOCKER_HOST", elsewhere.address)
     assert _told(Engine(), container) == near
-    assert len(near["all"]) == 2  # type: ignore[arg-type]
-    assert [c.name for c in near["labelled"]] == [KESTRA]  # type: ignore[attr-defined]
+    assert len(near["all"]) == 2
+    assert [c.name for c in near["labelled"]] == [KESTRA]
     assert near["network"] == [True, False, True]
-    assert [d.exit_code for d in near["deaths"]] == [137]  # type: ignore[attr-defined]
+    assert [d.exit_code for d in near["deaths"]] == [137]
     assert near["nobody"] == (None, None, None)
     installation.shell["DOCKER_HOST"] = elsewhere.address
     assert installation.state("kestra") == "ready"

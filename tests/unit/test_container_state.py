@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from service_launcher.container_state import LIFE_SECONDS, judge
@@ -16,7 +17,7 @@ SECRET = "canary7Secret7Password"
 def detail(**more: object) -> Detail:
     """A container that began a moment ago."""
     present = datetime.now(UTC)
-    facts: dict[str, object] = {
+    facts: dict[str, Any] = {
         "state": "running",
         "started_at": present - timedelta(seconds=3),
         "finished_at": None,
@@ -27,7 +28,7 @@ def detail(**more: object) -> Detail:
         "error": "",
         "health": None,
     }
-    return Detail(**{**facts, **more})  # type: ignore[arg-type]
+    return Detail(**{**facts, **more})
 
 
 def state(of: Detail, end: End | None = None) -> tuple[ServiceState, str]:

@@ -176,21 +176,15 @@ def test_a_stop_on_the_way_to_a_start_is_no_wish(log: EventLog, action: str, lat
     assert log.wanted() == ({"other"} if action == "stop" else {"one", "other"})
 
 
-def test_a_stop_by_hand_after_an_operation_that_was_killed_is_a_wish(log: EventLog) -> None:
+@pytest.mark.parametrize(("stopped", "wanted"), [("one", {"other"}), ("other", {"one"})])
+def test_a_stop_by_hand_is_a_wish_also_after_an_operation_that_was_killed(
+    log: EventLog, stopped: str, wanted: set[str]
+) -> None:
     for told in (
         changed("one", state="ready"),
-        operation("operation.started", "restart", "one"),
-        changed("one", actor="engine", state="stopped", requested=True),
-    ):
-        log.record(told)
-    assert log.wanted() == set()
-
-
-def test_what_the_engine_says_of_another_service_meanwhile_is_a_wish(log: EventLog) -> None:
-    for told in (
         changed("other", state="ready"),
         operation("operation.started", "restart", "one"),
-        changed("other", actor="engine", state="stopped", requested=True),
+        changed(stopped, actor="engine", state="stopped", requested=True),
     ):
         log.record(told)
-    assert log.wanted() == set()
+    assert log.wanted() == wanted
