@@ -260,6 +260,8 @@ def events() -> str:
             "Events stand in `.launcher/events.jsonl`, one JSON object a line "
             "([schema](schemas/Event.json)), and are told to plugins by `launcher_event`. `actor` is who acted: a user "
             "of the command line, `watch`, or the engine.\n",
+            "At 5 MB the file becomes `events.1.jsonl`, in place of the one before; of that one, what tells which "
+            "services are wanted up and where their data is stays in `events.kept.jsonl`.\n",
             _table(("what", "when, and its detail"), rows),
             "## States of a service\n",
             _table(("state", "meaning"), _commented(models.ServiceState)),

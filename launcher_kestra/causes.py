@@ -27,7 +27,8 @@ DATABASE = (
         pattern=r"in 18\+, these Docker images are configured to store database data|"
         r"there appears to be PostgreSQL data in",
         sentence="PostgreSQL 18 and newer keep their data one folder higher than the volume is mounted",
-        fix=f"unset {DATA_TARGET}, or name the image of the old major version in KESTRA_POSTGRES_IMAGE",
+        fix=f"{DATA_TARGET}=/var/lib/postgresql in .env, or name the image of the old major version in "
+        "KESTRA_POSTGRES_IMAGE",
     ),
     Cause(
         id="database-half-made",

@@ -31,7 +31,7 @@ _KNOWN = [
     "changeme#1234",
 ]
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-MAX_LENGTH = 256
+MIN_LENGTH, MAX_LENGTH = 8, 256
 
 
 def problems(host: Host) -> list[Problem]:
@@ -48,7 +48,7 @@ def problems(host: Host) -> list[Problem]:
         # Anything else would have to be quoted in SQL, and tools that do not quote it print whole statements.
         if not _IDENTIFIER.fullmatch(host.environment.get(name) or "kestra"):
             found.append(_refused(name, "is not made of letters, digits and _ alone"))
-    for name, check in ((PASSWORD, _login_weakness), (DATABASE_PASSWORD, _any_weakness)):
+    for name, check in ((PASSWORD, _login_weakness), (DATABASE_PASSWORD, _database_weakness)):
         secret = host.environment.secret(name)
         value = secret.get_secret_value() if secret else ""
         if not value:
@@ -68,10 +68,15 @@ def _any_weakness(value: str) -> str | None:
     return None
 
 
+def _database_weakness(value: str) -> str | None:
+    # What is shorter is found quickly, and would be masked in half of all words.
+    return _any_weakness(value) or ("has fewer than 8 characters" if len(value) < MIN_LENGTH else None)
+
+
 def _login_weakness(value: str) -> str | None:
     if weakness := _any_weakness(value):
         return weakness
-    if not 8 <= len(value) <= MAX_LENGTH:
+    if not MIN_LENGTH <= len(value) <= MAX_LENGTH:
         return "has not 8 to 256 characters"
     if re.search(r"\s", value):
         return "contains white space, which Kestra's page refuses"

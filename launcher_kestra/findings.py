@@ -13,6 +13,7 @@ from launcher_kestra.services import KESTRA, PRIVILEGES
 LOW_LIMIT_BYTES = 1 << 30
 #: What Kestra's documentation asks for: 4 GiB and two processors.
 WANTED_BYTES, WANTED_CPUS = 4 << 30, 2
+SOCKET = "/var/run/docker.sock"  # where it stands in the container
 IMAGE = "KESTRA_IMAGE"
 UPGRADE = f"{IMAGE}=kestra/kestra:v1.3.38 or newer in .env, then launcher start kestra"
 DATA = database.VOLUME
@@ -82,9 +83,18 @@ def _holes(version: versions.Version) -> list[str]:
 
 
 def _privileges(host: Host) -> Finding:
-    if host.environment.get(PRIVILEGES) == "hardened":
-        return _finding("privileges", "pass", "Kestra runs as its own user, without the Docker socket")
-    words = "Kestra runs as root with the Docker socket: whoever may write flows is root on this machine"
+    """As the container is; without one, as a start would make it."""
+    container = KESTRA.container(host)
+    detail = host.engine.detail(container.id) if container else None
+    hardened = host.environment.get(PRIVILEGES) == "hardened"
+    socket = any(mount.target == SOCKET for mount in detail.mounts) if detail else not hardened
+    verb = "runs" if detail else "would run"
+    if detail and hardened and socket:
+        words = "Kestra still runs as root with the Docker socket: it was made before KESTRA_PRIVILEGES=hardened"
+        return _finding("privileges", "warn", words, "launcher start kestra")
+    if not socket:
+        return _finding("privileges", "pass", f"Kestra {verb} as its own user, without the Docker socket")
+    words = f"Kestra {verb} as root with the Docker socket: whoever may write flows is root on this machine"
     return _finding("privileges", "warn", words, f"{PRIVILEGES}=hardened in .env, where no task needs a container")
 
 

@@ -75,7 +75,8 @@ def command(service: Mapping[str, Any], project: Mapping[str, Any], detach: bool
     for name, value in {**service["labels"], "com.tradingsystem.mode": "manual"}.items():
         argv += ["--label", f"{name}={value}"]
     for port in service["ports"]:
-        argv += ["--publish", f"{port['host_ip']}:{port['published']}:{port['target']}"]
+        address = f"[{port['host_ip']}]" if ":" in port["host_ip"] else port["host_ip"]
+        argv += ["--publish", f"{address}:{port['published']}:{port['target']}"]
     for volume in service["volumes"]:
         source = volume["source"] if volume["type"] == "bind" else project["volumes"][volume["source"]]["name"]
         argv += ["--mount", f"type={volume['type']},source={source},target={volume['target']}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
@@ -24,6 +25,7 @@ from service_launcher.stacks import stacks
 from service_launcher.wording import event_line, explanation_lines, log_line, status_lines
 
 if TYPE_CHECKING:
+    from service_launcher.installation import Installation
     from service_launcher.launcher import Launcher
     from service_launcher.models import Action, Event, OperationReport
     from service_launcher.observation import Reading
@@ -83,7 +85,7 @@ def list_(session: Session, as_json: bool) -> None:
 def status(session: Session, names: tuple[str, ...], phases: tuple[str, ...], watch: bool, as_json: bool) -> int:
     """What is true of the services now, with the evidence. Exit code 5 when the engine is silent."""
     if watch:
-        for reading in _changed(session.launcher.live(threading.Event(), names, phases)):
+        for reading in _changed(_live(session.installation(), names, phases)):
             if as_json:
                 print_json(_as_json(reading), indent=None)
             else:
@@ -123,7 +125,10 @@ def events(session: Session, name: str | None, limit: int, follow: bool, as_json
     def show(event: Event) -> None:
         click.echo(event.model_dump_json() if as_json else event_line(event))
 
-    coming = session.launcher.follow_events(threading.Event(), name) if follow else ()
+    coming = session.launcher.recorded_events(threading.Event(), name) if follow else ()
+    if follow:  # somebody has to record meanwhile what the engine tells
+        arguments = (_live(session.installation()), 0)
+        threading.Thread(target=deque, args=arguments, daemon=True, name="event recorder").start()
     for event in session.launcher.events(name, limit):
         show(event)
     for event in coming:
@@ -186,9 +191,7 @@ def watch(session: Session) -> None:
     def show(event: Event) -> None:
         click.echo(event_line(event))
 
-    from service_launcher.web.installation import Installation
-
-    installation = Installation(lambda: session.launcher_of("watch"))
+    installation = session.installation("watch")
     while True:
         launcher, _ = installation.readable()
 
@@ -332,11 +335,16 @@ def _print_reading(reading: Reading) -> None:
         click.echo(f"Error: {error.summary}\nTry:   {error.fix}", err=True)
 
 
+def _live(installation: Installation, names: Iterable[str] = (), phases: Iterable[str] = ()) -> Iterator[Reading]:
+    for _, _, reading in installation.live(threading.Event(), names, phases):
+        yield reading
+
+
 def _changed(readings: Iterable[Reading]) -> Iterator[Reading]:
-    """The first reading, and each in which a state or its message differs from the one before."""
+    """The first reading, and each in which a state, its message or its link differs from the one before."""
     shown = None
     for reading in readings:
-        seen = [(s.id, s.state, s.message) for s in reading.statuses]
+        seen = [(s.id, s.state, s.message, s.links) for s in reading.statuses]
         if seen != shown:
             shown = seen
             yield reading

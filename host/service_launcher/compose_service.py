@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,12 @@ class ComposeService(Record):
             problems += self._data(host, container)
         if foreign := self._foreign(host, container):
             problems.append(Problem(severity="error", summary=foreign, fix="stop it from there"))
-        for name in self.published.values():
-            problems += self._port(host, name, (more or {}).get(name) or self.value(host, name), container)
+        ports = {name: (more or {}).get(name) or self.value(host, name) for name in self.published.values()}
+        for name, value in ports.items():
+            problems += self._port(host, name, value, container)
+        if len(set(ports.values())) < len(ports):
+            twice = f"{' and '.join(ports)} must differ: {', '.join(ports.values())}"
+            problems.append(Problem(severity="error", summary=twice, fix=f"change one of {', '.join(ports)}"))
         for name in self.folders:
             problems += self._folder(host, name, self.value(host, name))
         for name in self.networks:
@@ -136,7 +141,7 @@ class ComposeService(Record):
         return [
             container_findings.restart(made, host.engine.facts()),
             container_findings.logs(made),
-            *container_findings.image(self.id, rendered["image"], image),
+            *container_findings.image(self.id, container.image if container else rendered["image"], image),
             *container_findings.privileges(self.id, policy.breaches(rendered)),
         ]
 
@@ -225,10 +230,10 @@ class ComposeService(Record):
         )
 
     def address(self, status: ServiceStatus, container_port: int) -> tuple[str, int] | None:
-        """Where a published port is reached from this machine."""
+        """Where a published port is reached from this machine; an IPv6 address in brackets, as URLs have it."""
         for port in status.ports:
             if port.container_port == container_port:
-                return LOOPBACK.get(port.address, port.address), port.port
+                return _bracketed(LOOPBACK.get(port.address, port.address)), port.port
         return None
 
     def _status(
@@ -243,7 +248,7 @@ class ComposeService(Record):
         ports = detail.ports if detail else ()
         rehearsal = container is not None and container.labels.get(REHEARSAL) == "true"
         links = tuple(
-            Link(title=self.title, url=f"http://localhost:{p.port}")
+            Link(title=self.title, url=f"http://{_people_say(p.address)}:{p.port}")
             for p in ports
             if p.container_port == self.link_port
         )
@@ -301,7 +306,11 @@ class ComposeService(Record):
 
     def _as_compose_reads_it(self, host: Host, project: Mapping[str, Any], own: Container | None) -> Iterable[Problem]:
         """A container name that somebody else has, and ports on a loopback address that is no boundary."""
-        service = project["services"].get(self.service, {})
+        service = project["services"].get(self.service)
+        if service is None:
+            missing = f"{self.file} has no service {self.service}"
+            yield Problem(severity="error", summary=missing, fix=f"edit {self.file}; launcher manifest check")
+            return
         name = service.get("container_name")
         for holder in host.engine.containers():
             if name and holder.name == name and (own is None or holder.id != own.id):
@@ -331,7 +340,7 @@ class ComposeService(Record):
         culprit = f"the container {others[0].name}" if others else process
         # Between two lives of a container the list knows no ports of it, and the engine's proxy may be there already.
         again = own is not None and own.state in ("running", "restarting") and not others
-        if culprit and not (again and process and process.engine):
+        if culprit and not (again and process and (process.engine or process.pid is None)):
             yield Problem(
                 severity="error",
                 summary=f"port {port} ({name}) is taken by {culprit}",
@@ -339,8 +348,6 @@ class ComposeService(Record):
             )
 
     def _folder(self, host: Host, name: str, value: str) -> Iterable[Problem]:
-        from os import W_OK, access
-
         if host.environment.source(name) and not Path(value).is_absolute():
             yield Problem(
                 severity="error",
@@ -349,10 +356,11 @@ class ComposeService(Record):
             )
             return
         folder = self._resolve(host, value)
-        existing = next(place for place in (folder, *folder.parents) if place.exists())
+        # Unlike Path's, no error where this user may not look; such a folder is found unwritable.
+        existing = next(place for place in (folder, *folder.parents) if os.path.exists(place))
         if not existing.is_dir():
             yield Problem(severity="error", summary=f"{existing} ({name}) is not a folder", fix=f"ls -ld {existing}")
-        elif not access(existing, W_OK):
+        elif not os.access(existing, os.W_OK):
             yield Problem(
                 severity="error",
                 summary=f"{existing} ({name}) cannot be written",
@@ -363,12 +371,22 @@ class ComposeService(Record):
         return (host.root / Path(self.file).parent / value).resolve()
 
 
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _people_say(address: str) -> str:
+    """The host of a link: its name on every loopback address and where all are published, else the address."""
+    here = LOOPBACK.get(address, address)
+    return "localhost" if here.startswith("127.") or here == "::1" else _bracketed(here)
+
+
 def disks(engine: EngineView, root: Path) -> Iterable[tuple[str, Path, int]]:
     """What is kept where, and the bytes that are free there; an engine elsewhere has a disk that nobody sees here."""
     import shutil  # takes as long to import as a status call to the engine
 
     for what, place in (("the Docker Engine's data", Path(engine.data_root())), ("this installation", root)):
-        if place.is_dir():
+        if os.path.isdir(place):  # unlike Path's, no error where this user may not look
             yield what, place, shutil.disk_usage(place).free
 
 

@@ -149,7 +149,7 @@ class Doctor:
                     yield _warn("leftovers", f"the container {container.name} {why}", fix)
             for project in wanted:
                 for network in view.project_networks(project):
-                    if not any(c.labels.get("com.docker.compose.project") == project for c in here):
+                    if not view.with_label("com.docker.compose.project", project):
                         words = f"the network {network} was made for the project {project}, which has no container"
                         yield _warn("leftovers", words, "launcher start uses it, or: docker network rm " + network)
         except EngineUnavailable:
@@ -209,11 +209,14 @@ def _engine(facts: EngineFacts) -> Iterator[Finding]:
 
 
 def _compose_version() -> Iterator[Finding]:
-    done = compose.run(["docker", "compose", "version", "--short"], seconds=COMPOSE_SECONDS, values={})
-    version = done.output.strip().removeprefix("v")
+    command = ["docker", "compose", "version", "--short"]
+    done = compose.run(command, seconds=COMPOSE_SECONDS, values={"DOCKER_HOST": compose.NO_ENGINE})
+    # The docker command may warn first, of a file that it cannot read, say.
+    told = re.search(r"^v?(\d+\.\d\S*)$", done.output, re.MULTILINE)
+    version = told[1] if told else ""
     upgrade = "install a newer Docker Compose, or: tools/engine/ensure"
-    if done.exit_code or not re.match(r"\d", version):
-        last = version.splitlines()[-1][:200] if version else "no output"
+    if done.exit_code or not version:
+        last = done.output.strip().splitlines()[-1][:200] if done.output.strip() else "no output"
         yield _fail("compose", f"docker compose cannot be asked for its version: {last}", upgrade)
         return
     if _older(version, COMPOSE_MINIMUM):
@@ -245,10 +248,17 @@ def _files(root: Path) -> Iterator[Finding]:
         try:
             facts = path.lstat()
             values = envfile.read(path, name)
+            if stat.S_ISLNK(facts.st_mode):
+                path.stat()
         except FileNotFoundError:
+            if path.is_symlink():
+                yield _fail("environment", f"{name} is a symbolic link to nothing", f"put a real {name} there")
             continue
         except LauncherError as error:
             yield _fail("environment", error.summary, error.fix)
+            continue
+        except OSError as error:
+            yield _fail("environment", f"{name} cannot be read: {error.strerror}", f"ls -ld {path}")
             continue
         ill = False
         if stat.S_ISLNK(facts.st_mode):

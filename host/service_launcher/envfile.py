@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from service_launcher import atomic_file
 from service_launcher.errors import EnvFileError
 
 #: Lowest precedence first; the process environment comes last and wins.
@@ -169,7 +169,7 @@ def add_absent(path: Path, wanted: Mapping[str, tuple[str, str]], header: str = 
     text = "".join(lines)
     parse(text, path.name)
     try:
-        _replace(path, text)
+        atomic_file.replace(path, text)
     except OSError as error:
         raise EnvFileError(f"{path.name} cannot be written: {error.strerror}", f"df -h {path.parent}") from error
     return list(missing)
@@ -185,24 +185,3 @@ def quote(name: str, value: str) -> str:
         f"{name}: a value with a quote, a backslash, ${{ or a line's end has no safe form in a file",
         f"export {name} in the environment of the launcher",
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            if path.exists():  # whose file it was, also after `sudo launcher init`
-                os.fchown(descriptor, path.stat().st_uid, path.stat().st_gid)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)  # without it a power cut can bring the old name back
-    finally:
-        os.close(folder)

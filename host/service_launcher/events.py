@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from service_launcher import atomic_file
 from service_launcher.models import Event, LastKnown, ServiceState
 from service_launcher.redaction import Redactor
 
 Listener = Callable[[Event], None]
 
-#: The record is turned over once at this size, so it never takes more than twice as much.
+#: At this size the record becomes the older one, in place of the one before; together they take twice as much at most.
 MAX_BYTES = 5_000_000
 
 TAIL_BYTES = 500_000  # how far back the last state of a service, and the end of an operation, are looked for
@@ -32,6 +35,8 @@ class EventLog:
 
     def __init__(self, path: Path, redact: Redactor) -> None:
         self._path = path
+        self._older = path.with_suffix(".1.jsonl")
+        self._kept = path.with_suffix(".kept.jsonl")  # of what is older still, what is needed
         self._redact = redact
         self._listeners: list[Listener] = []
 
@@ -44,8 +49,7 @@ class EventLog:
         line = json.dumps(self._redacted(event.model_dump(mode="json")), ensure_ascii=False) + "\n"
         try:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
-            if self._path.exists() and self._path.stat().st_size > MAX_BYTES:
-                self._path.replace(self._path.with_suffix(".1.jsonl"))
+            self._turn_over()
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(self._path, flags, 0o600)
             try:
@@ -63,12 +67,17 @@ class EventLog:
 
     def read(self) -> Iterator[Event]:
         """What is recorded, oldest first; a line that is no event (cut off by a full disk, say) is passed over."""
-        for path in (self._path.with_suffix(".1.jsonl"), self._path):
-            try:
-                with path.open("rb") as file:
-                    yield from _events(file.read())
-            except OSError:
-                continue
+        with contextlib.ExitStack() as opened:
+            # The newest first and all at once: none that moves up meanwhile is missed.
+            files, known = [], set()
+            for path in (self._path, self._older, self._kept):
+                with contextlib.suppress(OSError):
+                    file = opened.enter_context(path.open("rb"))
+                    if (inode := os.fstat(file.fileno()).st_ino) not in known:
+                        files.append(file)
+                        known.add(inode)
+            for file in reversed(files):
+                yield from _events(file.read())
 
     def last_states(self) -> dict[str, LastKnown]:
         """The state of each service when it was last recorded, as far as the end of the record reaches."""
@@ -79,28 +88,8 @@ class EventLog:
         return found
 
     def wanted(self) -> set[str]:
-        """The services that were up when last something was asked of them.
-
-        The engine tells a stop that is part of a restart as it tells any other; only the operation knows better.
-        """
-        found: set[str] = set()
-        before: dict[str, set[str]] = {}  # what was wanted when an operation began
-        on_the_way: dict[str, datetime] = {}  # when an operation has stopped a service to start it again
-        for event in self.read():
-            service, requested = event.service, event.detail.get("requested")
-            if event.what == "operation.started" and event.operation:
-                before[event.operation] = set(found)
-            elif event.what != "state.changed" or service is None:
-                continue
-            elif event.detail.get("state") == ServiceState.READY:
-                found.add(service)
-            elif requested is False:
-                on_the_way[service] = event.time
-                if service in before.get(event.operation or "", ()):
-                    found.add(service)
-            elif requested and not (event.actor == "engine" and event.time <= on_the_way.get(service, NEVER)):
-                found.discard(service)
-        return found
+        """The services that were up when last something was asked of them."""
+        return _wanted(self.read())
 
     def unfinished(self) -> dict[str, Event]:
         """The operations that have begun and, by the end of the record, not ended: id to first event."""
@@ -127,8 +116,9 @@ class EventLog:
     def _following(self, stop: threading.Event, every: float, position: int, inode: int) -> Iterator[Event]:
         while not stop.wait(every):
             end, present = self._end()
-            if present != inode:  # turned over; what was added just before that is in the older file
-                yield from self._between(self._path.with_suffix(".1.jsonl"), position, None)
+            if present and present != inode:  # turned over; what was added just before that is in the older file
+                if inode:
+                    yield from self._between(self._older, position, None)
                 position, inode = 0, present
             if end > position:
                 data = b"".join(self._bytes(self._path, position, end))
@@ -136,9 +126,31 @@ class EventLog:
                 position += len(whole)
                 yield from _events(whole)
 
+    def _turn_over(self) -> None:
+        """Make room when the record is full: one process at a time, the others go on in the file that they have.
+
+        Where that fails the record grows on: a line too many is better than one that is lost.
+        """
+        with contextlib.suppress(OSError), self._path.open("rb") as full:
+            if os.fstat(full.fileno()).st_size <= MAX_BYTES:
+                return
+            fcntl.flock(full, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(full.fileno()).st_ino != self._path.stat().st_ino:
+                return
+            # What nobody adds to any more, so that nothing is missed; done twice it would say the same.
+            before = [path.read_bytes() for path in (self._kept, self._older) if path.exists()]
+            kept = _needed(event for data in before for event in _events(data))
+            if kept:
+                atomic_file.replace(self._kept, "".join(event.model_dump_json() + "\n" for event in kept))
+            self._path.replace(self._older)
+
     def _latest(self) -> Iterator[Event]:
         end, _ = self._end()
-        return self._between(self._path, max(0, end - TAIL_BYTES), end)
+        if end < TAIL_BYTES:
+            with contextlib.suppress(OSError):
+                size = self._older.stat().st_size
+                yield from self._between(self._older, max(0, size - TAIL_BYTES + end), size)
+        yield from self._between(self._path, max(0, end - TAIL_BYTES), end)
 
     def _end(self) -> tuple[int, int]:
         try:
@@ -181,3 +193,43 @@ def _events(data: bytes) -> Iterator[Event]:
             yield Event.model_validate_json(line)
         except ValueError:
             continue
+
+
+def _wanted(events: Iterable[Event]) -> set[str]:
+    """What of these events was up when last something was asked of it.
+
+    The engine tells a stop that is part of a restart as it tells any other; only the operation knows better.
+    """
+    found: set[str] = set()
+    before: dict[str, set[str]] = {}  # what was wanted when an operation began
+    on_the_way: dict[str, datetime] = {}  # when an operation has stopped a service to start it again
+    for event in events:
+        service, requested = event.service, event.detail.get("requested")
+        if event.what == "operation.started" and event.operation:
+            before[event.operation] = set(found)
+        elif event.what != "state.changed" or service is None:
+            continue
+        elif event.detail.get("state") == ServiceState.READY:
+            found.add(service)
+        elif requested is False:
+            on_the_way[service] = event.time
+            if service in before.get(event.operation or "", ()):
+                found.add(service)
+        elif requested and not (event.actor == "engine" and event.time <= on_the_way.get(service, NEVER)):
+            found.discard(service)
+    return found
+
+
+def _needed(events: Iterable[Event]) -> list[Event]:
+    """The fewest of these events from which follow what is wanted and where data is, in their order."""
+    events = list(events)
+    wanted = _wanted(events)
+    told: dict[tuple[str | None, str], int] = {}
+    for number, event in enumerate(events):
+        if isinstance(event.detail.get("places"), dict):
+            told[event.service, "places"] = number
+        if event.what == "state.changed" and event.service in wanted and event.detail.get("state") == "ready":
+            told[event.service, "ready"] = number
+        if event.what == "state.changed" and event.service not in wanted and event.detail.get("requested"):
+            told[event.service, "stopped"] = number
+    return [events[number] for number in sorted(set(told.values()))]

@@ -19,13 +19,22 @@ from service_launcher.models import Cause, Explanation, HealthProbe, Problem, Se
 from service_launcher.observation import Observer
 
 SEARCHED_LINES = 300  # a stack trace of the JVM has about 100
+SEARCHED_LENGTH = 2000  # of a line; some write whole documents into one
 BEFORE = timedelta(minutes=1)  # in a crash loop, the Engine waits at most so long between two lives of a container
+LINE_BEFORE, LINE_AFTER = 160, 80  # characters of a line around what was recognised in it
 SHOWN_LINES = 20
 SHOWN_PROBES = 5
 
 #: What any container can suffer from; a plugin's own causes stand before these. The words are those of the Docker
 #: Engine 26, of runc, of glibc and musl, and of common programs.
 CAUSES = (
+    Cause(
+        id="host-port-taken",  # in the words of the Engine from 28.0 on
+        pattern=r"failed to bind host port (?:for )?(?:\[[\da-f:]*\]|[\d.]+):(?P<port>\d+)"
+        r"(?::(?:\[[\da-f:]*\]|[\d.]+):\d+)?/\w+: address already in use",
+        sentence="port {port} was taken while {service} was being started",
+        fix="free the port or choose another one in .env, then: launcher start {service}",
+    ),
     Cause(
         id="port-taken",
         pattern=r"(?s)(?:programming external connectivity|failed to bind|Bind for).{0,300}?"
@@ -85,21 +94,21 @@ CAUSES = (
     ),
     Cause(
         id="permission-denied",
-        pattern=r"[^\n]{0,160}(?:[Pp]ermission denied|AccessDeniedException|EACCES)[^\n]{0,80}",
-        sentence="the process may not read or write something it needs: {0}",
+        pattern=r"[Pp]ermission denied|AccessDeniedException|EACCES",
+        sentence="the process may not read or write something it needs: {line}",
         fix="ls -ln the folder; give it to the container's user, then: launcher start {service}",
     ),
     Cause(
         id="port-taken-inside",
-        pattern=r"[^\n]{0,80}(?:[Aa]ddress already in use|EADDRINUSE)",
-        sentence="a port inside the container is taken by another of its processes ({0})",
+        pattern=r"[Aa]ddress already in use|EADDRINUSE",
+        sentence="a port inside the container is taken by another of its processes ({line})",
         fix="launcher logs {service}",
     ),
     Cause(
         id="host-unknown",
         pattern=r"UnknownHostException: (?P<host>[\w.-]+)|could not translate host name \"(?P<name>[^\"]+)\"|"
-        r"getaddrinfo \w+ (?P<node>\S+)|[^\n]{0,80}(?:Name or service not known|bad address)",
-        sentence="a host name that it needs is unknown on its networks: {0}",
+        r"getaddrinfo \w+ (?P<node>\S+)|Name or service not known|bad address",
+        sentence="a host name that it needs is unknown on its networks: {line}",
         fix="launcher status; start what it needs, then: launcher start {service}",
     ),
     Cause(
@@ -204,21 +213,19 @@ class Explainer:
                 "cause_id": "stopped",
                 "next_command": f"launcher start {service}",
             }
-        said = [
-            failure or "",
-            *self._engine_words(detail),
-            status.message,
-            *(e.detail for e in status.evidence),
-            *lines,
-        ]
+        said = [failure or "", *self._engine_words(detail), status.message, *(e.detail for e in status.evidence)]
         causes = (*self.observer.plugins.causes(self.observer.graph.entries[service]), *CAUSES)
+        # What was seen comes before what stands in a log, which may be about anything that the service works on.
         # Redacted first: what a pattern takes out of it may begin or end in the middle of a secret.
         recognised = recognise(self.observer.redact("\n".join(said)), causes)
+        asked_to_end = status.state is ServiceState.STOPPED and detail is not None and detail.exit_code != 0
+        if recognised is None and not asked_to_end:
+            recognised = recognise("\n".join(line[:SEARCHED_LENGTH] for line in lines), causes)
         return self._known(service, *recognised) if recognised else {}
 
     def _known(self, service: str, cause: Cause, match: re.Match[str]) -> dict[str, object]:
         names = {name: value for name, value in match.groupdict().items() if value}
-        values = {"service": service, **names}
+        values = {"service": service, "line": _line(match), **names}
 
         def filled(text: str) -> str:
             with contextlib.suppress(KeyError, IndexError, ValueError):
@@ -284,6 +291,14 @@ class Explainer:
 def recognise(said: str, causes: Iterable[Cause]) -> tuple[Cause, re.Match[str]] | None:
     """The first of the causes whose pattern is found in what was said, and the place."""
     return next(((cause, match) for cause in causes if (match := re.search(cause.pattern, said))), None)
+
+
+def _line(match: re.Match[str]) -> str:
+    """The line that a match begins in, or the part of it around the match."""
+    said, (first, last) = match.string, match.span()
+    begin = max(said.rfind("\n", 0, first) + 1, first - LINE_BEFORE)
+    end = said.find("\n", last)
+    return said[begin : min(len(said) if end < 0 else end, last + LINE_AFTER)].strip()
 
 
 def _facts(detail: Detail, lines: Sequence[str], redact: Callable[[str], str]) -> dict[str, object]:

@@ -69,6 +69,7 @@ class Health:
             silent = None
         except EngineUnavailable as error:
             found, meter, silent = {}, None, error
+            view = EngineView(self.engine, error)  # nobody asks it again
         read = dict(_side_by_side(lambda name: self._timed(name, view), names))
         use: dict[str, Usage] = {}
         if meter is not None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import re
 import secrets
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +18,8 @@ from service_launcher.context import CallContext, Listener
 from service_launcher.engine import Engine
 from service_launcher.engine_view import EngineView
 from service_launcher.envfile import Environment
-from service_launcher.errors import Busy, DependencyCycle, EngineUnavailable, LauncherError, UnknownService
-from service_launcher.events import EventLog
+from service_launcher.errors import DependencyCycle, EngineUnavailable, LauncherError, UnknownService
+from service_launcher.events import FOLLOW_SECONDS, EventLog
 from service_launcher.models import (
     Action,
     Diagnosis,
@@ -32,7 +31,6 @@ from service_launcher.models import (
     Plan,
     Problem,
     Progress,
-    ServiceState,
     Usage,
     now,
 )
@@ -40,15 +38,12 @@ from service_launcher.observation import Observer, Reading
 from service_launcher.operation import Operation, Order
 from service_launcher.planner import Graph
 from service_launcher.plugins import Plugins
-from service_launcher.recovery import ATTEMPTS, Recovery
 from service_launcher.redaction import MASK, Redactor
 from service_launcher.settings import Settings, own_folder
 
 if TYPE_CHECKING:
     from service_launcher.health_records import HealthReport
-
-
-STOP_SECONDS = 5.0  # in which a reading ends, also of an engine that is silent
+    from service_launcher.live import Heard
 
 
 def _ignore(progress: Progress) -> None:
@@ -99,7 +94,13 @@ class Launcher:
         """What is true of the services now. A silent engine makes them unknown, it raises nothing."""
         return self._observer.reading(self.select(names, phases), EngineView(self._engine))
 
-    def live(self, stop: threading.Event, names: Iterable[str] = (), phases: Iterable[str] = ()) -> Iterator[Reading]:
+    def live(
+        self,
+        stop: threading.Event,
+        names: Iterable[str] = (),
+        phases: Iterable[str] = (),
+        heard: Heard | None = None,
+    ) -> Generator[Reading, None, None]:
         """A reading at once and after each change, until `stop` is set; records what happens meanwhile.
 
         A silent engine makes everything unknown within 3 s and is asked again every second.
@@ -109,7 +110,7 @@ class Launcher:
         live = Live(
             self._observer, self._engine, self._events, own_folder(self.settings) / "locks", self.settings.actor
         )
-        return live.readings(self.select(names, phases), stop)
+        return live.readings(self.select(names, phases), stop, heard)
 
     def explain(self, name: str) -> Explanation:
         """Why a service is not ready, with what shows it and the next command. Raises UnknownService."""
@@ -123,21 +124,15 @@ class Launcher:
         found = [e for e in self._events.read() if service is None or _concerns(e, service)]
         return found[-limit:] if limit else found
 
-    def follow_events(self, stop: threading.Event, name: str | None = None) -> Iterator[Event]:
-        """What is recorded from now on, by any process; this one records what the engine tells meanwhile."""
+    def recorded_events(
+        self, stop: threading.Event, name: str | None = None, every: float = FOLLOW_SECONDS
+    ) -> Iterator[Event]:
+        """What is recorded from this call on, by any process, looked for every so many seconds; until `stop` is set.
+
+        What the engine tells is recorded only while somebody reads `live`.
+        """
         service = self.graph.resolve(name) if name else None
-
-        def record() -> None:
-            for _ in self.live(stop):
-                pass
-
-        coming = self._events.follow(stop)
-        threading.Thread(target=record, daemon=True, name="event recorder").start()
-        return (e for e in coming if service is None or _concerns(e, service))
-
-    def recorded_events(self, stop: threading.Event, every: float) -> Iterator[Event]:
-        """What is recorded from this call on, looked for every so many seconds: for who reads `live` besides."""
-        return self._events.follow(stop, every)
+        return (e for e in self._events.follow(stop, every) if service is None or _concerns(e, service))
 
     def doctor(self) -> Diagnosis:
         """What would hurt this installation now or later, each with a fix; a silent engine is a finding."""
@@ -371,74 +366,11 @@ class Launcher:
         What an operator stopped stays down. A service is tried 5 times, after 10 s and then after twice as long each
         time; after ten minutes of being ready it counts afresh. Raises Busy when another one watches.
         """
-        recovery = Recovery()
+        from service_launcher.watching import Watch
+
         with lock.hold(own_folder(self.settings) / "locks", "watch", self.settings.actor, "watch"):
-            for reading in self._read_beside(stop, listener, outdated):
-                if reading.engine_error or not (down := recovery.down(reading.statuses)):
-                    continue
-                missed = down & self._events.wanted() & self.plugins.owners.keys()
-                recovery.forget(down - missed)
-                if due := recovery.due(missed):
-                    self._bring_back(due, recovery)
-
-    def _read_beside(
-        self, stop: threading.Event, listener: Callable[[Event], None], outdated: Callable[[], bool]
-    ) -> Iterator[Reading]:
-        """What `live` reads, always the newest, on a thread of its own: it records also while we are busy.
-
-        `listener` hears on our thread what is recorded.
-        """
-        told: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()  # None: there is a new reading
-        self._events.listen(told.put)
-        ended = threading.Event()
-        newest: Reading | None = None
-
-        def read() -> None:
-            nonlocal newest
-            try:
-                for reading in self.live(ended):
-                    newest = reading
-                    told.put(None)
-            except Exception as error:  # noqa: BLE001 - raised again below
-                told.put(error)
-
-        thread = threading.Thread(target=read, daemon=True, name="reading")
-        thread.start()
-        judged = None
-        try:
-            while not stop.is_set():
-                match told.get():
-                    case Event() as event:
-                        listener(event)
-                    case Exception() as error:
-                        raise error
-                    case None if newest is not None and newest is not judged:
-                        if outdated():
-                            ended.set()
-                            thread.join(STOP_SECONDS)  # who comes next shall be the one that records
-                            return
-                        judged = newest
-                        yield newest
-        finally:
-            ended.set()
-
-    def _bring_back(self, services: tuple[str, ...], recovery: Recovery) -> None:
-        try:
-            report = self.start(services)
-        except (Busy, EngineUnavailable):
-            return  # somebody is at work, or the engine is away again: the next reading tells
-        except LauncherError as error:
-            failed, why = set(services), self.redact(error.summary)
-        else:
-            failed = {o.service for o in report.outcomes if o.result in ("failed", "refused", "not_tried")}
-            why = "; ".join(o.message for o in report.outcomes if o.service in failed)
-        for service in recovery.tried(services):
-            if service in failed:
-                words = f"not brought back in {ATTEMPTS} attempts, given up ({why}); try: launcher explain {service}"
-                detail = {"state": ServiceState.FAILED, "message": words}
-                self._events.record(
-                    Event(what="state.changed", service=service, actor=self.settings.actor, detail=detail)
-                )
+            watch = Watch(self.live, self.start, self.plugins.owners, self._events, self.redact, self.settings.actor)
+            watch.run(stop, listener, outdated)
 
     @contextlib.contextmanager
     def host(self, service: str) -> Iterator[CallContext]:

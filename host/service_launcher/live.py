@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,13 @@ RECONNECT_SECONDS = 1.0
 
 
 @dataclass
+class Heard:
+    """Up to when the engine's events were heard; handed on, so that none between two subscriptions is missed."""
+
+    until: datetime | None = None
+
+
+@dataclass
 class Live:
     """Watches an installation's services until told to stop."""
 
@@ -40,19 +47,21 @@ class Live:
     locks: Path
     actor: str
 
-    def readings(self, services: Sequence[str], stop: threading.Event) -> Iterator[Reading]:
+    def readings(
+        self, services: Sequence[str], stop: threading.Event, heard: Heard | None = None
+    ) -> Generator[Reading, None, None]:
         """A reading at once, and one after each change and every few seconds, until `stop` is set.
 
         A silent engine makes everything unknown within 3 s, and is asked again every second.
         """
+        heard = heard or Heard()
         with contextlib.ExitStack() as held:
             recorder: _Recorder | None = None
-            heard = None  # the time after the last event: what came between two subscriptions is asked for
             while not stop.is_set():
                 try:
-                    with self.engine.watch(heard) as changes:
+                    with self.engine.watch(heard.until) as changes:
                         subscribed = now()
-                        heard = heard or subscribed
+                        heard.until = heard.until or subscribed
                         inspections = Inspections()
                         while not stop.is_set():
                             recorder = recorder or self._recorder(held)
@@ -65,7 +74,7 @@ class Live:
                                 break
                             happened = self._wait(changes, reading, stop, inspections)
                             if happened:
-                                heard = happened[-1].time + timedelta.resolution
+                                heard.until = happened[-1].time + timedelta.resolution
                             if recorder:
                                 recorder.happened(happened, subscribed)
                 except EngineUnavailable as error:

@@ -81,12 +81,16 @@ class Logs:
         self, service: str, container: str, selection: Selection, follow: bool = False, after: str = ""
     ) -> Iterator[tuple[str, LogLine]]:
         """Stamp and line of one container; the engine's stamps have a fixed length, so they sort as text."""
-        for raw in _whole_lines(self.engine.logs(container, selection.tail, selection.since, follow)):
+        spare = self.redact.longest  # where a line is cut a secret may be cut, too, and is not recognised any more
+        pieces = self.engine.logs(container, selection.tail, selection.since, follow)
+        for raw, left_out in _whole_lines(pieces, LINE_BYTES + spare):
             stamp, _, rest = raw.partition(b" ")
             time = moment(stamp.decode("ascii", "replace"))
             if time is None or (at := stamp.decode()) <= after:
                 continue
             text = self.redact(rest.decode("utf-8", "replace").rstrip("\r"))
+            if left_out:
+                text = f"{text[: max(0, len(text) - spare)]} … ({left_out + spare} more bytes)"
             if selection.grep is None or selection.grep.search(text):
                 yield at, LogLine(service=service, time=time, text=text)
 
@@ -101,21 +105,15 @@ def _put(arriving: queue.Queue[LogLine], line: LogLine, stop: threading.Event) -
     return False
 
 
-def _whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines from pieces of them; a line without end takes no more than LINE_BYTES of memory."""
+def _whole_lines(pieces: Iterator[bytes], most: int) -> Iterator[tuple[bytes, int]]:
+    """Lines from pieces of them, none longer than `most`, and how many bytes of each were left out."""
     rest, left_out = b"", 0
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
-            yield _cut(line, left_out)
+            yield line[:most], left_out + max(0, len(line) - most)
             left_out = 0
-        if len(rest) > LINE_BYTES:
-            left_out += len(rest) - LINE_BYTES
-            rest = rest[:LINE_BYTES]
+        left_out += max(0, len(rest) - most)
+        rest = rest[:most]
     if rest:
-        yield _cut(rest, left_out)
-
-
-def _cut(line: bytes, left_out: int) -> bytes:
-    left_out += max(0, len(line) - LINE_BYTES)
-    return line[:LINE_BYTES] + (f" … ({left_out} more bytes)".encode() if left_out else b"")
+        yield rest, left_out

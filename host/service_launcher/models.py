@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field, field_validator
 
 ServiceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Action = Literal["start", "stop", "restart"]
@@ -67,7 +67,7 @@ class Evidence(Record):
     layer: Literal["container", "health", "application"]
     verdict: Verdict
     detail: str
-    observed_at: datetime = Field(default_factory=now)
+    observed_at: AwareDatetime = Field(default_factory=now)
     counts_seconds: float = FRESH_SECONDS
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic documents this use; mypy cannot see it
@@ -116,7 +116,7 @@ class ServiceStatus(Record):
     id: ServiceId
     state: ServiceState
     message: str = Field(min_length=1)
-    since: datetime | None = None
+    since: AwareDatetime | None = None
     container: str | None = None
     container_name: str | None = None
     evidence: tuple[Evidence, ...] = ()
@@ -257,8 +257,9 @@ class LogLine(Record):
 class Cause(Record):
     """A known cause: a regular expression over what containers and the engine say, and what it means.
 
-    `sentence` and `fix` may name the expression's groups in braces; `{service}` is the service's id. A group called
-    `port` also gets the culprit named. The first cause that matches counts, so the narrower one stands first.
+    `sentence` and `fix` may name the expression's groups in braces; `{service}` is the service's id, `{line}` the line
+    around what was found. A group called `port` also gets the culprit named. The first cause that matches counts, so
+    the narrower one stands first; what was seen is searched before what stands in a log.
     """
 
     id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")

@@ -139,6 +139,8 @@ class Observer:
         began = time.monotonic()
         status = self._status(service, view)
         self.took[service] = round(time.monotonic() - began, 4)
+        if status.state in (ServiceState.SKIPPED, ServiceState.UNMANAGED):
+            status = status.model_copy(update={"counted": False})  # a check of nothing is never healthy
         return _not_fresh(status) or status if status.state is ServiceState.READY else status
 
     def _status(self, service: str, view: EngineView) -> ServiceStatus:
@@ -191,7 +193,7 @@ class Observer:
     def _unmanaged(self, entry: ManifestEntry) -> ServiceStatus:
         heard = "no port to ask"
         if entry.port is not None:
-            answer = prober.tcp("127.0.0.1", entry.port)
+            answer = prober.tcp("localhost", entry.port)  # some listen on ::1 alone
             heard = "its port answers" if answer.ok else "its port does not answer"
         message = self.redact(f"not managed here ({heard}); people start it with: {entry.start}")
         return ServiceStatus(

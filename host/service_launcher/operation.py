@@ -153,18 +153,16 @@ class Operation:
 
         Nothing is stopped when one of them could not be started again.
         """
-        graph, owners = self.observer.graph, self.observer.plugins.owners
         steps = self.plan_restart(wanted).steps
+        if any(step.do == "refuse" for step in steps):
+            for step in steps:
+                self._finish(step.service, "refused" if step.do == "refuse" else "not_tried", step.reason)
+            return
         again = [step.service for step in steps if step.do == "start"]
-        touched = dict.fromkeys([*wanted, *(step.service for step in steps if step.do == "stop")])
-        broken = [service for service in touched if graph.entries[service].plugin and service not in owners]
-        for service in broken:
-            self._finish(service, "refused", self.observer.why_without_owner(graph.entries[service]))
-        if blocked := {*broken, *self.preflight(again)}:
+        if blocked := self.preflight(again):
             for service in again:
                 if service not in self.outcomes:
-                    message = f"left as it is: {', '.join(sorted(blocked))} could not be started again"
-                    self._finish(service, "not_tried", message)
+                    self._finish(service, "not_tried", _left_as_it_is(blocked))
             return
         stopped = self.stop(wanted)
         if self.exit_code == 0:
@@ -231,13 +229,19 @@ class Operation:
         return planner.plan_stop(graph, wanted, states, stoppable)
 
     def plan_restart(self, wanted: Sequence[str]) -> Plan:
-        """The steps of a restart: what is stopped, then what is started."""
+        """The steps of a restart: what is stopped, then what is started; nothing where one has no working plugin."""
         stop = self.plan_stop(wanted)
         again = {step.service for step in stop.steps if step.do == "stop"} | set(wanted)
-        graph = self.observer.graph
-        starts = [s for s in graph.with_needs(again) if s in again and s in self.observer.plugins.owners]
-        steps = [Step(service=s, do="start", reason="restarted") for s in starts]
-        return Plan(action="restart", steps=(*stop.steps, *steps))
+        graph, owners = self.observer.graph, self.observer.plugins.owners
+        managed = [s for s in graph.with_needs(again) if s in again and graph.entries[s].plugin]
+        if broken := {s: self.observer.why_without_owner(graph.entries[s]) for s in managed if s not in owners}:
+            left = _left_as_it_is(broken)
+            refused = [
+                Step(service=s, do="refuse" if s in broken else "keep", reason=broken.get(s, left)) for s in managed
+            ]
+            return Plan(action="restart", steps=tuple(refused))
+        starts = [Step(service=s, do="start", reason="restarted") for s in managed]
+        return Plan(action="restart", steps=(*stop.steps, *starts))
 
     # Reports.
 
@@ -443,6 +447,8 @@ class Operation:
             detail = view.detail(container.id) if container is not None else None
             if detail is not None and detail.state in ("running", "restarting", "paused"):
                 raise LauncherError(f"its container is still {detail.state}", f"launcher status {service}")
+            if graph.entries[service].compose is None:
+                self._await_end(service)
         except LauncherError as error:
             self._in_hand = None
             self._finish(service, "failed", error.summary)
@@ -450,6 +456,15 @@ class Operation:
         self._finish(service, "stopped", message)
         self._record_stop(service)
         return True
+
+    def _await_end(self, service: str) -> None:
+        """Until a service without a container is not ready any more: its owner can say one thing and show another."""
+        deadline = time.monotonic() + self.observer.graph.entries[service].stop_seconds
+        while self.observer.statuses([service], EngineView(self.engine))[0].state is ServiceState.READY:
+            if time.monotonic() > deadline:
+                raise LauncherError("its plugin stopped it, and it is still ready", f"launcher status {service}")
+            self.order.cancelled.wait(POLL_SECONDS)
+            self._go_on()
 
     def _record_stop(self, service: str) -> None:
         """What is stopped on the way to a start is still wanted."""
@@ -543,6 +558,10 @@ class _Wait:
     def must_poll(self, status: ServiceStatus, phase: Phase) -> bool:
         """Whether the next change may come without an event from the engine."""
         return phase == "probe" or _down(status) or not self._has_events
+
+
+def _left_as_it_is(blocked: Collection[str]) -> str:
+    return f"left as it is: {', '.join(sorted(blocked))} could not be started again"
 
 
 def _down(status: ServiceStatus) -> bool:

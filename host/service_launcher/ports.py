@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 from dataclasses import dataclass
 
@@ -41,8 +42,8 @@ def holder(port: int) -> Holder | None:
 
 
 def free_port(first: int) -> int:
-    """The first port from `first` on that nobody holds."""
-    for port in range(first, 65536):
+    """The first port from `first` on that nobody holds, else the first above 1023; 0 when all are held."""
+    for port in itertools.chain(range(first, 65536), range(1024, min(first, 65536))):
         with socket.socket() as candidate:
             try:
                 candidate.bind(("127.0.0.1", port))

@@ -14,11 +14,15 @@ MAX_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: an HTTP status and body (`""` for TCP), or the reason why nothing did."""
+    """What came back: an HTTP status and body (`""` for TCP), or the reason why nothing did.
+
+    Of a body that is longer than 64 KiB there is only the beginning, and `whole` is false.
+    """
 
     status: int | None
     body: str = ""
     failure: str = ""
+    whole: bool = True
 
     @property
     def ok(self) -> bool:
@@ -51,7 +55,7 @@ def http(
                 if time.monotonic() - began > seconds:  # the timeout is for each piece, and there may be many
                     return Answer(None, failure=f"no answer within {seconds:g} s")
                 body += piece
-            return Answer(response.status, body.decode("utf-8", "replace"))
+            return Answer(response.status, body.decode("utf-8", "replace"), whole=len(body) < MAX_BYTES)
         finally:
             response.close()
     except urllib3.exceptions.HTTPError as error:
@@ -61,9 +65,9 @@ def http(
 
 
 def tcp(address: str, port: int, *, seconds: float = 1.0) -> Answer:
-    """Connect and hang up. Status 200 stands for an accepted connection."""
+    """Connect and hang up; an IPv6 address may stand in brackets. Status 200 stands for an accepted connection."""
     try:
-        with socket.create_connection((address, port), timeout=seconds):
+        with socket.create_connection((address.strip("[]"), port), timeout=seconds):
             return Answer(200)
     except OSError as error:
         return Answer(None, failure=error.strerror or "timed out")

@@ -24,6 +24,8 @@ class Redactor:
             # Shorter ones would blot out ordinary words, and are refused as passwords anyway.
             if len(secret) >= 6:
                 forms |= _forms(secret)
+        #: Bytes of the longest form: text that is cut may end with so much of a secret unmasked.
+        self.longest = max((len(form.encode()) for form in forms), default=0)
         longest_first = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 

@@ -34,7 +34,6 @@ def serve(session: Session, port: int | None, host: str | None, names: tuple[str
     """Serve the HTTP API and the page until interrupted."""
     from service_launcher.settings import own_folder
     from service_launcher.web import server
-    from service_launcher.web.installation import Installation
     from service_launcher.web.tokens import Tokens
 
     if names and host is None:
@@ -42,7 +41,7 @@ def serve(session: Session, port: int | None, host: str | None, names: tuple[str
     number = port or _port()
     cors = [origin for origin in os.environ.get("CORS_ORIGIN", "").replace(",", " ").split() if origin]
     reached = server.addresses(host, number, names, cors)
-    installation = Installation(lambda: session.launcher_of("launcher (web)"))
+    installation = session.installation("launcher (web)")
     launcher, _ = installation.readable()
     tokens = Tokens.of(own_folder(launcher.settings))
     sockets = server.listen(server.LOOPBACK if host is None else [host], number)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from service_launcher.errors import LauncherError
+from service_launcher.errors import ConfigurationError, LauncherError
 from service_launcher.printing import print_problems
 
 if TYPE_CHECKING:
     import click
 
+    from service_launcher.installation import Installation
     from service_launcher.launcher import Launcher
     from service_launcher.models import Diagnosis
     from service_launcher.plugins import HookCall
@@ -31,11 +32,12 @@ class Session:
 
         return wiring.build(self.root, on_call=self.on_call)
 
-    def launcher_of(self, actor: str) -> Launcher:
-        """A launcher with what the files hold now, whose records name this actor."""
+    def installation(self, actor: str | None = None) -> Installation:
+        """This installation as its files are at any time, for what goes on; its records name this actor."""
         from service_launcher import wiring
+        from service_launcher.installation import Installation
 
-        return wiring.build(self.root, actor)
+        return Installation(lambda: wiring.build(self.root, actor), _complain)
 
     def diagnosis(self) -> Diagnosis:
         """What doctor finds, also where no launcher can be built."""
@@ -60,3 +62,10 @@ class Session:
         from service_launcher import wiring
 
         return wiring.redactor(self.root)
+
+
+def _complain(launcher: Launcher, wrong: ConfigurationError) -> None:
+    from service_launcher.models import Problem
+
+    words = f"{launcher.redact(wrong.summary)}; the values before stay in use"
+    print_problems([Problem(severity="error", summary=words, fix=wrong.fix)])

@@ -375,6 +375,23 @@ def launcher_preflight(entry):
         source=_WHOLE + "\n@hookimpl\ndef launcher_findings(entry):\n    raise RuntimeError('I feel fine')\n",
         expected=SERVICE,
     ),
+    "time_without_a_zone": Kind(
+        about="What it saw has a time that nothing can be compared with.",
+        source=_IMPORTS
+        + _ENTRIES
+        + """
+from datetime import datetime
+
+from service_launcher import Evidence, Verdict
+
+@hookimpl
+def launcher_status(entry):
+    seen = Evidence(layer="application", verdict=Verdict.OK, detail="fine", observed_at=datetime(2026, 1, 31))
+    return ServiceStatus(id=entry.id, state=ServiceState.READY, message="running", evidence=(seen,))
+""",
+        expected=SERVICE,
+        answers="plugin time_without_a_zone failed in launcher_status",
+    ),
     "nonsense_in_findings": Kind(
         about="What it tells the doctor has a verdict that nobody knows.",
         source=_WHOLE

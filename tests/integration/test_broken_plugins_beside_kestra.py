@@ -69,6 +69,17 @@ def test_a_start_says_when_a_service_becomes_unknown_and_why(installation: Insta
     assert done.err.index(told) < done.err.index("not ready within 1 s"), done.err
 
 
+def test_a_stop_that_stops_nothing_is_no_stop(installation: Installation, tmp_path: Path) -> None:
+    pack.write("sound", tmp_path / "installed")
+    (tmp_path / "installed/broken_sound.py").write_text(
+        pack.KINDS["sound"].source.replace("start_seconds=1", "stop_seconds=1")
+        + "\n@hookimpl\ndef launcher_stop(entry):\n    pass\n"
+    )
+    done = installation.launcher("stop", pack.SERVICE, PYTHONPATH=str(tmp_path / "installed"))
+    assert done.code == 1, done.text
+    assert "its plugin stopped it, and it is still ready" in done.err
+
+
 def test_with_kestras_own_plugin_disabled_its_services_are_unknown_and_can_be_stopped(
     installation: Installation, engine: PrivateEngine
 ) -> None:

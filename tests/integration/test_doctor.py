@@ -117,13 +117,30 @@ def test_what_an_installation_lacks_is_found_with_its_fix(installation: Installa
     assert verdict(findings, "kestra-postgres: restart policy no") == "warn"
     assert verdict(findings, "kestra-orchestrator: its log has no limit") == "warn"
     assert verdict(findings, "KESTRA_MEMORY_LIMIT is 512 MiB") == "warn"
-    assert verdict(findings, "Kestra runs as its own user, without the Docker socket") == "pass"
+    assert verdict(findings, "Kestra would run as its own user, without the Docker socket") == "pass"
     assert verdict(findings, "Kestra 1.3.25 has a known hole") == "fail"
 
     start = installation.launcher("start", "kestra")
     assert "the container name tools-kestra is taken" in start.err
     assert "⚠️  Kestra 1.3.25 has a known hole" in start.err
     assert engine.inspect("tools-kestra", "{{.State.Running}}") == "true"
+
+
+def test_privileges_are_those_of_the_container_that_runs(installation: Installation) -> None:
+    assert installation.launcher("start").code == 0
+    assert verdict(examined(installation), "Kestra runs as root with the Docker socket") == "warn"
+    installation.shell["KESTRA_PRIVILEGES"] = "hardened"
+    assert verdict(examined(installation), "Kestra still runs as root with the Docker socket") == "warn"
+
+
+def test_a_network_that_stopped_containers_of_another_installation_need_is_no_leftover(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    assert installation.launcher("start", LAUNCHER_INSTALLATION_ID="theirs").code == 0
+    assert installation.launcher("stop", LAUNCHER_INSTALLATION_ID="theirs").code == 0
+    installation.shell["LAUNCHER_INSTALLATION_ID"] = "ours"
+    findings = examined(installation, code=1)
+    assert [finding["summary"] for finding in findings if finding["check"] == "leftovers"] == []
 
 
 def test_what_an_interrupted_start_left_is_named_and_stays(installation: Installation, engine: PrivateEngine) -> None:

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import CHECKOUT
 from tests.engines import PrivateEngine, wait_for
+from tests.faults.proxy import Proxy
 from tests.installations import Installation
 
 SCRIPT = "scripts/maintenance/health-check-all.sh"
@@ -158,6 +159,23 @@ def test_a_frozen_engine_is_critical_in_3_seconds(installation: Installation, en
     assert {service["status"] for service in report["localServices"]} == {"unknown"}
     assert {container["status"] for container in report["dockerContainers"]} == {"unknown"}
     assert report["remediation"][0]["target"] == "docker-engine"
+
+
+def test_an_engine_that_freezes_after_its_first_answer_costs_its_time_once(
+    installation: Installation, engine: PrivateEngine, tmp_path: Path
+) -> None:
+    assert installation.launcher("start").code == 0
+
+    def freezing(piece: bytes) -> bytes:
+        if b'"Names"' in piece:
+            proxy.delay = 60
+        return piece
+
+    with Proxy(tmp_path / "docker.sock", engine.socket, alter=freezing).serving() as proxy:
+        done = installation.launcher("health", "--json", DOCKER_HOST=proxy.address)
+    assert done.code == 2
+    assert done.seconds < 3.5
+    assert {service["status"] for service in done.json()["localServices"]} == {"unknown"}
 
 
 def test_the_script_is_executable_in_git() -> None:

@@ -66,6 +66,8 @@ def test_a_restart_stops_nothing_whose_plugin_could_not_start_it_again(
         done = installation.launcher("restart", service)
         assert done.code == 3, done.text
         assert "kestra is disabled" in done.text
+        steps = installation.launcher("plan", "restart", service, "--json").json()["steps"]
+        assert {step["do"] for step in steps} == {"refuse"}
     assert [engine.inspect(name, "{{.State.StartedAt}}") for name in names] == before
 
 
@@ -98,6 +100,20 @@ def test_the_engines_proxy_for_a_service_between_two_lives_is_its_own(
         finally:
             process.kill()
     assert ("port 8080 (KESTRA_HTTP_PORT) is taken by the process" in told) is taken
+
+
+def test_two_ports_of_a_service_must_differ(installation: Installation) -> None:
+    code, text = _start(installation, KESTRA_MANAGEMENT_PORT="8080")
+    assert code == 1  # the database came up
+    assert "KESTRA_HTTP_PORT and KESTRA_MANAGEMENT_PORT must differ: 8080, 8080" in text
+
+
+def test_a_compose_file_without_the_service_is_refused_with_its_name(installation: Installation) -> None:
+    file = installation.root / "tools/compose/docker-compose.tools.yml"
+    file.write_text(file.read_text().replace("\n  kestra:\n", "\n  renamed:\n", 1))
+    code, text = _start(installation)
+    assert code == 1  # the database came up
+    assert "tools/compose/docker-compose.tools.yml has no service kestra" in text
 
 
 def test_kestras_own_port_is_no_conflict(installation: Installation, engine: PrivateEngine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import threading
 from datetime import UTC, datetime
@@ -64,6 +65,36 @@ def test_what_is_brought_back_is_made_of_the_files_as_they_are_now(
         watch.terminate()
     assert "-Drotated=yes" in engine.inspect("tools-kestra", "{{.Config.Env}}")
     assert installation.launcher("plan", "start", "--json").json()["steps"][0]["do"] == "keep"
+
+
+def test_what_goes_on_uses_the_files_as_they_are_now_and_says_where_they_are_wrong(installation: Installation) -> None:
+    assert installation.launcher("start").code == 0
+    local = installation.root / ".env.local"
+    with installation.popen("status", "kestra", "--watch", "--json") as watch:
+        lines: queue.Queue[str] = queue.Queue()
+        said: list[str] = []
+        assert watch.stdout is not None
+        assert watch.stderr is not None
+        threading.Thread(
+            target=lambda out: [lines.put(line) for line in out], args=(watch.stdout,), daemon=True
+        ).start()
+        threading.Thread(target=said.extend, args=(watch.stderr,), daemon=True).start()
+
+        def told() -> str:
+            status = json.loads(lines.get(timeout=15))["services"][0]
+            return f"{status['state']}: {status['message']}"
+
+        assert told().startswith("ready: ")
+        local.write_text("KESTRA_BASICAUTH_PASSWORD=Another1Password\n")
+        assert "refuses the credentials" in told()
+        local.write_text('KESTRA_BASICAUTH_PASSWORD="Another1Password\n')
+        wait_for(lambda: said, 15, "the file that cannot be read is named")
+        assert ".env.local" in said[0]
+        assert "the values before stay in use" in said[0]
+        assert "Another1" not in said[0]
+        local.unlink()
+        assert told().startswith("ready: ")
+    assert len([line for line in said if "stay in use" in line]) == 1
 
 
 def test_a_stop_of_what_is_down_already_is_a_wish_like_any_other(

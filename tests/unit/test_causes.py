@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from service_launcher import Cause
+from service_launcher.containers import Detail
 from service_launcher.engine import Engine
-from service_launcher.explanation import CAUSES, Explainer, recognise
+from service_launcher.explanation import CAUSES, SEARCHED_LINES, Explainer, recognise
 from service_launcher.models import ServiceState, ServiceStatus
 from service_launcher.observation import Observer
 from service_launcher.redaction import Redactor
@@ -17,6 +20,15 @@ from launcher_kestra.causes import DATABASE, KESTRA
 
 #: Lines as written by Docker Engine 26.1, runc, PostgreSQL 17, Kestra 1.3.25 and 2.0, and the launcher itself.
 HOST_LINES = {
+    "host-port-taken": (  # 28.0, and later
+        "driver failed programming external connectivity on endpoint web (1f): failed to bind host port for "
+        "127.0.0.1:8080:172.18.0.2:80/tcp: address already in use",
+        "driver failed programming external connectivity on endpoint web (1f): failed to bind host port "
+        "127.0.0.1:8080/tcp: address already in use",
+        "failed to set up container networking: driver failed programming external connectivity on endpoint web (1f): "
+        "failed to bind host port for [::]:8080:[fd00::2]:80/tcp: address already in use",
+        "failed to bind host port 0.0.0.0:8080/udp: address already in use",
+    ),
     "port-taken": (
         "driver failed programming external connectivity on endpoint web (1f): "
         "failed to bind port 127.0.0.1:8080/tcp: Error starting userland proxy: "
@@ -143,8 +155,10 @@ def test_a_line_is_recognised_among_others(line: str, causes: tuple[Cause, ...],
     assert found is not None
     cause, match = found
     assert cause.id == wanted
-    cause.sentence.format(match[0], service="kestra", **{k: v for k, v in match.groupdict().items() if v})
-    cause.fix.format(match[0], service="kestra", **{k: v for k, v in match.groupdict().items() if v})
+    values = {"service": "kestra", "line": line, **{k: v for k, v in match.groupdict().items() if v}}
+    cause.sentence.format(match[0], **values)
+    cause.fix.format(match[0], **values)
+    assert values.get("port", "8080") == "8080"
 
 
 def test_every_cause_has_a_line_that_shows_it() -> None:
@@ -166,16 +180,56 @@ def test_what_means_nothing_is_no_cause(line: str) -> None:
     assert recognise(line, (*KESTRA, *CAUSES)) is None
 
 
-def test_what_a_pattern_takes_out_of_the_middle_of_a_secret_is_never_shown() -> None:
-    secret = "canary7Secret7Password"
+def explained(
+    lines: Sequence[str],
+    message: str = "it fails",
+    state: ServiceState = ServiceState.FAILED,
+    exit_code: int = 1,
+    secret: str = "nothing",
+) -> dict[str, object]:
+    """What is said of a container of Kestra whose log has these lines."""
     observer = SimpleNamespace(
         redact=Redactor([secret]),
-        plugins=SimpleNamespace(causes=lambda entry: ()),
+        plugins=SimpleNamespace(causes=lambda entry: KESTRA),
         graph=SimpleNamespace(entries={"one": None}),
+        events=SimpleNamespace(read=lambda: ()),
     )
-    status = ServiceStatus(id="one", state=ServiceState.FAILED, message="it fails")
-    lines = [f"login {secret}{'y' * 70} Name or service not known"]
-    explainer = Explainer(cast(Observer, observer), Engine())
-    cause = str(explainer._cause("one", status, None, lines, (), None)["cause"])
+    status = ServiceStatus(id="one", state=state, message=message)
+    detail = Detail("exited", None, None, exit_code, False, 0, False, "", None)
+    return Explainer(cast(Observer, observer), Engine())._cause("one", status, detail, lines, (), None)
+
+
+def test_what_a_sentence_takes_out_of_the_middle_of_a_secret_is_never_shown() -> None:
+    secret = "canary7Secret7Password"
+    message = f"login {secret}{'y' * 70} Name or service not known"
+    cause = str(explained([], message, secret=secret)["cause"])
     assert "Name or service not known" in cause
     assert secret[-6:] not in cause
+
+
+def test_what_was_seen_comes_before_what_stands_in_the_log() -> None:
+    flows = ['a flow: FATAL: password authentication failed for user "reporting"', "another: Permission denied"]
+    assert explained(flows)["cause_id"] == "database-password"
+    seen = explained(flows, "Kestra refuses the credentials (KESTRA_BASICAUTH_USERNAME): 401")
+    assert seen["cause_id"] == "kestra-credentials"
+
+
+def test_the_log_of_who_was_asked_to_end_is_not_why() -> None:
+    flows = ["a flow: Permission denied"]
+    assert explained(flows, "stopped", ServiceState.STOPPED, exit_code=143) == {}
+    lost = explained(["fatal error while polling. Initiating shutdown"], "stopped", ServiceState.STOPPED, exit_code=0)
+    assert lost["cause_id"] == "database-lost"
+
+
+def test_a_sentence_shows_the_line_in_which_something_was_found_and_no_more() -> None:
+    told = str(explained(["before", f"{'a' * 900} EACCES {'b' * 900}", "after"])["cause"])
+    assert "EACCES" in told
+    assert len(told) < 400
+    assert "before" not in told
+    assert "after" not in told
+
+
+def test_long_lines_are_searched_in_time() -> None:
+    began = time.monotonic()
+    assert explained(["exec: /x " * 3500] * SEARCHED_LINES) == {}
+    assert time.monotonic() - began < 3

@@ -7,11 +7,15 @@ import os
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from service_launcher import container_findings, doctor, wiring
+from service_launcher.compose_service import disks
 from service_launcher.container_findings import Made
 from service_launcher.containers import EngineFacts, ImageFacts
+from service_launcher.engine_view import EngineView
 from service_launcher.models import Diagnosis, Finding, now
 from service_launcher.redaction import MASK, Redactor
 
@@ -96,6 +100,35 @@ def test_a_symbolic_link_for_an_environment_file_is_named(root: Path) -> None:
     (root / ".env").rename(root / "elsewhere")
     (root / ".env").symlink_to("elsewhere")
     assert verdict(found(root, "environment"), ".env is a symbolic link") == "warn"
+
+
+def test_a_symbolic_link_to_nothing_is_a_failure(root: Path) -> None:
+    (root / ".env.local").symlink_to("gone")
+    assert verdict(found(root, "environment"), ".env.local is a symbolic link to nothing") == "fail"
+
+
+def test_a_compose_that_is_warned_of_something_is_still_asked_its_version(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = tmp_path / "bin/docker"
+    docker.parent.mkdir()
+    docker.write_text("#!/bin/sh\necho 'WARNING: Error loading config file: denied' >&2\necho 2.40.3-desktop.1\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
+    assert verdict(found(root, "compose"), "Docker Compose 2.40.3-desktop.1 is ") == "pass"
+
+
+def test_a_folder_that_this_user_may_not_enter_is_not_measured(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    (closed / "docker").mkdir(parents=True)
+    closed.chmod(0o700)
+    view = cast(EngineView, SimpleNamespace(data_root=lambda: str(closed / "docker")))
+    assert len(list(disks(view, tmp_path))) == 2
+    os.seteuid(65534)
+    try:
+        assert "the Docker Engine's data" not in [what for what, _, _ in disks(view, tmp_path)]
+    finally:
+        os.seteuid(0)
 
 
 def test_an_exported_value_that_beats_the_file_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import resource
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from service_launcher import events
@@ -81,6 +84,144 @@ def test_a_full_record_is_turned_over_once(tmp_path: Path, log: EventLog, monkey
     assert lines(tmp_path)[-1]["detail"] == {"number": 39}
     assert all(file.stat().st_size < 1300 for file in folder.iterdir())
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in folder.iterdir())
+
+
+def test_what_is_wanted_and_where_data_is_outlives_every_turnover(
+    tmp_path: Path, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MAX_BYTES", 1000)
+    places = {"/data": "volume"}
+    log.record(changed("quiet", state="ready", places=places))
+    log.record(changed("moved", state="ready", places={"/data": "first"}))
+    log.record(changed("moved", state="ready", places={"/data": "second"}))
+    log.record(changed("stopped", state="ready", places=places))
+    log.record(changed("stopped", state="stopped", requested=True))
+    log.record(operation("operation.started", "restart", "restarted"))
+    log.record(changed("restarted", state="ready"))
+    log.record(changed("restarted", actor="engine", state="stopped", requested=True))
+    log.record(
+        Event(
+            what="state.changed",
+            operation="restart",
+            service="restarted",
+            actor="ana",
+            detail={"state": "stopped", "requested": False},
+        )
+    )
+    before = log.wanted()
+    for number in range(60):
+        log.record(event(number=number))
+        assert log.wanted() == before
+        assert log.last_places("quiet") == log.last_places("stopped") == places
+        assert log.last_places("moved") == {"/data": "second"}
+    assert {"quiet", "moved"} <= before
+    assert "stopped" not in before
+    folder = tmp_path / ".launcher"
+    kept = (folder / "events.kept.jsonl").read_text().splitlines()
+    assert len(kept) <= 6, "only what is needed"
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in folder.iterdir())
+
+
+def test_the_last_state_and_an_operation_under_way_are_known_right_after_a_turnover(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.record(changed("one", state="failed"))
+    log.record(operation("operation.started", "start", "one"))
+    monkeypatch.setattr(events, "MAX_BYTES", 100)
+    log.record(event(number=1))
+    assert log.last_states()["one"].state == "failed"
+    assert "start" in log.unfinished()
+
+
+def soon() -> threading.Event:
+    """Set after a while, so that who waits for what never comes fails instead."""
+    stop = threading.Event()
+    timer = threading.Timer(10, stop.set)
+    timer.daemon = True
+    timer.start()
+    return stop
+
+
+def _write(path: Path, writer: int) -> None:
+    own = EventLog(path, Redactor())
+    for number in range(400):
+        own.record(event(writer=writer, number=number))
+    os._exit(1 if own.lost else 0)
+
+
+def test_several_writers_lose_no_line_while_the_record_turns_over(
+    tmp_path: Path, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than fits into one file and less than into two, so that everything is still there at the end."""
+    monkeypatch.setattr(events, "MAX_BYTES", 200_000)
+    path = tmp_path / ".launcher/events.jsonl"
+    fork = multiprocessing.get_context("fork")
+    writers = [fork.Process(target=_write, args=(path, writer)) for writer in range(5)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0] * 5
+    assert path.with_suffix(".1.jsonl").exists()
+    told = [(e.detail["writer"], e.detail["number"]) for e in log.read()]
+    assert sorted(told) == [(writer, number) for writer in range(5) for number in range(400)]
+
+
+def test_a_turnover_that_fails_loses_nothing(tmp_path: Path, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_BYTES", 500)
+    log.record(changed("one", state="ready"))
+    (tmp_path / ".launcher/events.kept.jsonl").mkdir()  # nothing can take its place
+    for number in range(20):
+        log.record(event(number=number))
+        assert log.lost is None
+    assert [e.detail["number"] for e in log.read() if "number" in e.detail] == list(range(20))
+    assert log.wanted() == {"one"}
+
+
+def test_a_turnover_while_the_record_is_opened_hides_nothing_and_doubles_nothing(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MAX_BYTES", 1000)
+    log.record(changed("one", state="ready"))
+    for number in range(12):
+        log.record(event(number=number))
+    opened = Path.open
+    more = iter([range(12, 17)])  # so many turn it over once
+
+    def between_two_files(path: Path, mode: str) -> Any:
+        file = opened(path, mode)
+        for number in next(more, ()):
+            log.record(event(number=number))
+        return file
+
+    monkeypatch.setattr(Path, "open", between_two_files)
+    told = list(log.read())
+    assert told[0].service == "one"
+    numbers = [e.detail["number"] for e in told if "number" in e.detail]
+    assert len(numbers) == len(set(numbers))
+    assert set(numbers) >= {8, 9, 10, 11}
+
+
+def test_a_follower_misses_nothing_and_hears_nothing_twice_when_the_record_turns_over(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MAX_BYTES", 1000)
+    log.record(event(number=-1))
+    coming = log.follow(soon(), 0.001)
+    heard = []
+    for number in range(0, 100, 5):  # the record turns over within most of these
+        for one in range(number, number + 5):
+            log.record(event(number=one))
+        heard += [next(coming).detail["number"] for _ in range(5)]
+    assert heard == list(range(100))
+
+
+def test_a_follower_does_not_hear_what_was_there_before_it(log: EventLog, tmp_path: Path) -> None:
+    log.record(event(number=0))
+    (tmp_path / ".launcher/events.jsonl").rename(tmp_path / ".launcher/events.1.jsonl")
+    coming = log.follow(soon(), 0.001)
+    log.record(event(number=1))
+    assert next(coming).detail["number"] == 1
 
 
 def test_listeners_are_told_in_turn_after_the_record(tmp_path: Path, log: EventLog) -> None:

@@ -7,16 +7,23 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 from service_launcher import checks, health, metrics
 from service_launcher.containers import Sample
+from service_launcher.engine import Engine
+from service_launcher.engine_view import EngineView
+from service_launcher.envfile import Environment
 from service_launcher.errors import UnknownService
+from service_launcher.events import EventLog
 from service_launcher.health_records import DockerContainer, HealthReport, LocalService
-from service_launcher.models import Diagnosis, Finding, ServiceState
+from service_launcher.models import Diagnosis, Finding, ManifestEntry, ServiceState, ServiceStatus
+from service_launcher.observation import Observer
+from service_launcher.redaction import Redactor
 
 CALLED: dict[str, Any] = {}
 
@@ -117,6 +124,17 @@ def test_a_container_that_was_started_anew_between_two_samples_used_nothing_less
 )
 def test_what_does_not_run_uses_nothing(answer: dict[str, Any]) -> None:
     assert Sample.read(answer) is None
+
+
+@pytest.mark.parametrize("state", [ServiceState.SKIPPED, ServiceState.UNMANAGED])
+def test_what_a_plugin_skips_by_itself_does_not_count(tmp_path: Path, state: ServiceState) -> None:
+    entry = ManifestEntry(id="one", type="tools", path=".", start="true")
+    status = ServiceStatus(id="one", state=state, message="not here")
+    plugins = SimpleNamespace(owners={"one": "plugin"}, status=lambda entry, context: status)
+    graph = SimpleNamespace(entries={"one": entry})
+    log = EventLog(tmp_path / "events.jsonl", Redactor())
+    observer = Observer(tmp_path, Environment({}), cast(Any, plugins), cast(Any, graph), Redactor(), log)
+    assert observer.status("one", EngineView(Engine())).counted is False
 
 
 def test_prometheus_reads_the_report_under_the_names_that_alerts_know() -> None:

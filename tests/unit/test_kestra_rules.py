@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_launcher import AutoStart
+from service_launcher import AutoStart, Verdict
 from service_launcher.compose import ComposeProject
 from service_launcher.envfile import Environment, Variable
+from service_launcher.prober import MAX_BYTES, Answer
 from service_launcher.redaction import Redactor
 
-from launcher_kestra import credentials
+from launcher_kestra import credentials, probe
 from launcher_kestra.manual import _plain, command
 from launcher_kestra.plugin import launcher_auto_start
 from launcher_kestra.services import FILE, HARDENED_FILE, KESTRA, POSTGRES, ToolsService
@@ -89,6 +90,24 @@ def test_of_two_equal_values_none_is_warned_of() -> None:
 def test_the_database_is_never_skipped(value: str) -> None:
     assert answer(POSTGRES, SKIP_KESTRA_AUTO_START=value, SKIP_Kestra_AUTO_START=value) == AutoStart(start=True)
     assert answer() == AutoStart(start=True)
+
+
+# The probe
+
+
+def test_a_flow_that_is_longer_than_what_is_read_is_kestras_all_the_same() -> None:
+    def answers(body: str) -> Any:
+        told = host()
+        said = Answer(200, body, whole=len(body) < MAX_BYTES)
+        told.probe_http = lambda url, **more: said if "flows" in url else Answer(200, "{}")
+        return probe.ask(told, ("127.0.0.1", 8080)).evidence.verdict
+
+    assert answers('{"results":[{"id":"long","source":"' + "x" * MAX_BYTES) is Verdict.OK
+    assert answers('{"results":[],"total":0}') is Verdict.OK
+    assert answers('{"error":"results"}') is Verdict.BAD
+    assert answers('{"results": [') is Verdict.BAD
+    assert answers('{"error":"' + "x" * MAX_BYTES) is Verdict.BAD
+    assert answers("<html>results</html>") is Verdict.BAD
 
 
 # Credentials
@@ -180,7 +199,7 @@ def test_a_weakness_of_any_password_is_named(name: str, value: str, why: str) ->
 def test_a_weakness_of_the_login_password_is_named(value: str, why: str) -> None:
     assert len(told := refused(KESTRA_BASICAUTH_PASSWORD=value)) == 1
     assert told[0].startswith(f"KESTRA_BASICAUTH_PASSWORD {why}")
-    assert refused(KESTRA_DB_PASSWORD=value) == []
+    assert refused(KESTRA_DB_PASSWORD=value) == [] or len(value) < 8
 
 
 @pytest.mark.parametrize("name", ["KESTRA_BASICAUTH_PASSWORD", "KESTRA_DB_PASSWORD"])
@@ -192,6 +211,11 @@ def test_a_hard_character_is_accepted(name: str, character: str) -> None:
 @pytest.mark.parametrize("length", [8, 200, 256])
 def test_a_long_password_is_accepted(length: int) -> None:
     assert refused(KESTRA_BASICAUTH_PASSWORD=("Aa1" * 100)[:length], KESTRA_DB_PASSWORD=("Aa1" * 100)[:length]) == []
+
+
+def test_a_short_password_of_the_database_is_refused() -> None:
+    assert refused(KESTRA_DB_PASSWORD="ab1Z9cd") == ["KESTRA_DB_PASSWORD has fewer than 8 characters"]
+    assert refused(KESTRA_DB_PASSWORD="ab1Z9cde") == []
 
 
 def test_every_weak_credential_is_told_at_once() -> None:

@@ -156,6 +156,14 @@ def test_evidence_tells_its_age() -> None:
     assert 0 <= Evidence(layer="container", verdict=Verdict.OK, detail="running").age_seconds < 5
 
 
+@pytest.mark.parametrize("name", ["observed_at", "since"])
+def test_a_time_without_a_zone_is_refused(name: str) -> None:
+    record: Any = Evidence if name == "observed_at" else ServiceStatus
+    least = {"layer": "health", "verdict": "ok", "detail": "fine"} if record is Evidence else dict(STATUS)
+    with pytest.raises(ValidationError, match="timezone"):
+        record.model_validate({**least, name: "2026-01-31T12:00:00"})
+
+
 def test_a_plan_has_this_shape() -> None:
     plan = Plan(action="start", steps=(Step(service="one", do="start", reason="it is stopped"),))
     assert json_of(plan) == {

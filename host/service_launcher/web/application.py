@@ -25,10 +25,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from service_launcher.errors import LauncherError
 from service_launcher.health_records import HealthReport
+from service_launcher.installation import Installation
 from service_launcher.metrics import exposition
 from service_launcher.models import Action, Diagnosis, Explanation, Plan
 from service_launcher.web import examples
-from service_launcher.web.installation import Installation
 from service_launcher.web.logs import MOST_LINES, WORD_LENGTH, LogStreams
 from service_launcher.web.operations import Operations, Running
 from service_launcher.web.protection import Addresses, Authority, Gate, Guard, GuardedRoute, declared, too_many

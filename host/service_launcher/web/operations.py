@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from service_launcher.errors import Interrupted, LauncherError
+from service_launcher.installation import Installation
 from service_launcher.models import Action, OperationReport, Progress, now
 from service_launcher.operation import Order
-from service_launcher.web.installation import Installation
 from service_launcher.web.refusals import Refused, category_of, judged, refused
 
 KEPT = 200  # operations that can be asked for

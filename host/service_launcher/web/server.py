@@ -17,8 +17,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service_launcher import ports
 from service_launcher.errors import ConfigurationError, Interrupted, LauncherError
+from service_launcher.installation import Installation
 from service_launcher.web.application import Api, create
-from service_launcher.web.installation import Installation
 from service_launcher.web.protection import Addresses, log, place_of
 from service_launcher.web.tokens import Tokens
 

@@ -19,9 +19,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from service_launcher.errors import LauncherError
+from service_launcher.installation import Installation
 from service_launcher.models import now
 from service_launcher.observation import Reading
-from service_launcher.web.installation import Installation, service_document, without_ages
+from service_launcher.web.documents import service_document, without_ages
 from service_launcher.web.refusals import Refused
 
 if TYPE_CHECKING:
@@ -260,26 +261,25 @@ class Feed:
 
     def _look(self, stop: threading.Event) -> None:
         before: View | None = None
-        while not stop.is_set():
-            launcher, wrong = self._installation.readable()
-            for reading in launcher.live(stop):
-                view = _viewed(launcher, reading, wrong)
-                self._call(self._take, stop, view, *_difference(before, view))
-                before = view
-                if self._installation.readable() != (launcher, wrong):
-                    break
+        for launcher, wrong, reading in self._installation.live(stop):
+            view = _viewed(launcher, reading, wrong)
+            self._call(self._take, stop, view, *_difference(before, view))
+            before = view
 
     def _hear(self, stop: threading.Event) -> None:
         launcher, _ = self._installation.readable()
-        coming = launcher.recorded_events(stop, HEAR_SECONDS)
+        coming = launcher.recorded_events(stop, every=HEAR_SECONDS)
         self._call(self._remember, stop, [_event(e) for e in launcher.events(limit=RECENT)])
         for event in coming:
             self._call(self._note, stop, _event(event))
 
     def _weigh(self, stop: threading.Event) -> None:
-        launcher, _ = self._installation.readable()
-        for usage in launcher.follow_usage(stop, USAGE_SECONDS):
-            self.publish("change", {"usage": [_usage(u) for u in usage]}, keep=False)
+        while not stop.is_set():
+            launcher, _ = self._installation.readable()
+            for usage in launcher.follow_usage(stop, USAGE_SECONDS):
+                self.publish("change", {"usage": [_usage(u) for u in usage]}, keep=False)
+                if self._installation.readable()[0] is not launcher:
+                    break
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         if self._loop is not None:
