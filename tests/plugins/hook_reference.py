@@ -16,7 +16,8 @@ from service_launcher.guard import DEADLINES
 PAGE = """\
 # Hooks
 
-Generated from `service_launcher/hookspecs.py`; `python -m tests.plugins.hook_reference` writes it anew. A plugin
+Generated from `service_launcher/hookspecs.py`; `python -m tests.plugins.hook_reference > docs/plugins/hooks.md` writes it anew.
+A plugin
 answers the hooks that it needs and leaves out the arguments that it does not. Its import may take
 {{ deadlines.load | int }} s.
 
