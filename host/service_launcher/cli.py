@@ -85,7 +85,8 @@ def list_(session: Session, as_json: bool) -> None:
 def status(session: Session, names: tuple[str, ...], phases: tuple[str, ...], watch: bool, as_json: bool) -> int:
     """What is true of the services now, with the evidence. Exit code 5 when the engine is silent."""
     if watch:
-        for reading in _changed(_live(session.installation(), names, phases)):
+        # It records nothing: one that is held up by its terminal would be deaf, and keep others from recording.
+        for reading in _changed(_live(session.installation(), names, phases, record=False)):
             if as_json:
                 print_json(_as_json(reading), indent=None)
             else:
@@ -335,8 +336,10 @@ def _print_reading(reading: Reading) -> None:
         click.echo(f"Error: {error.summary}\nTry:   {error.fix}", err=True)
 
 
-def _live(installation: Installation, names: Iterable[str] = (), phases: Iterable[str] = ()) -> Iterator[Reading]:
-    for _, _, reading in installation.live(threading.Event(), names, phases):
+def _live(
+    installation: Installation, names: Iterable[str] = (), phases: Iterable[str] = (), record: bool = True
+) -> Iterator[Reading]:
+    for _, _, reading in installation.live(threading.Event(), names, phases, record):
         yield reading
 
 

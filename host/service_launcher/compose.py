@@ -45,6 +45,15 @@ _PHASES: dict[str, Phase] = {
 Report = Callable[[Phase, str], None]  # phase, message
 
 _spawning = threading.Lock()
+_lending = threading.Lock()
+_lent: dict[str, str | None] = {}  # what stood in this process' environment before a child was lent other values
+
+
+def own_environment() -> dict[str, str]:
+    """This process' environment as whoever began it gave it, without what a child is lent just now."""
+    with _lending:
+        own = {**os.environ, **_lent}
+    return {name: value for name, value in own.items() if value is not None}
 
 
 def clean_environment() -> dict[str, str]:
@@ -231,16 +240,19 @@ def _added_to_environment(values: Mapping[str, str]) -> Iterator[None]:
     They are there while the operation runs; the lock keeps two operations of one process from mixing theirs.
     """
     with _spawning:
-        before = {name: os.environ.get(name) for name in values}
-        os.environ.update(values)
+        with _lending:
+            _lent.update({name: os.environ.get(name) for name in values})
+            os.environ.update(values)
         try:
             yield
         finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+            with _lending:
+                for name, value in _lent.items():
+                    if value is None:
+                        os.environ.pop(name, None)
+                    else:
+                        os.environ[name] = value
+                _lent.clear()
 
 
 def _follow(lines: Iterable[tuple[str, bytes]] | None, report: Report) -> None:

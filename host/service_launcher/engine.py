@@ -244,13 +244,14 @@ class Engine:
     def pull(self, image: str, report: Callable[[int, int], None]) -> None:
         """Pull an image, reporting (bytes done, bytes known) over all layers. Raises LauncherError when it fails."""
         from docker.errors import APIError, DockerException
+        from requests.exceptions import RequestException
+        from urllib3.exceptions import HTTPError
 
-        repository, _, tag = image.rpartition(":") if ":" in image.rsplit("/", 1)[-1] else (image, "", "latest")
         layers: dict[str, tuple[int, int]] = {}
         fix = f"docker pull {image}, or name an image that is here (tools/images/build makes local ones)"
         try:
             self.ping()
-            stream = self._client.pull(repository, tag=tag, stream=True, decode=True)
+            stream = self._client.pull(image, stream=True, decode=True)  # it knows tags and digests
             for line in _with_deadline(stream, STALL_SECONDS):
                 if line is None:
                     raise LauncherError(f"pulling {image} stalled: no data for {STALL_SECONDS:.0f} s", fix)
@@ -264,6 +265,10 @@ class Engine:
             raise LauncherError(f"pulling {image} failed: {error.explanation}", fix) from error
         except DockerException as error:
             raise LauncherError(f"pulling {image} failed: {_reason(error)}", fix) from error
+        except (RequestException, HTTPError, OSError) as error:
+            raise EngineUnavailable(
+                f"the Docker Engine broke off the pull of {image} ({_reason(error)})", "launcher status"
+            ) from error
 
     @contextlib.contextmanager
     def watch(self, since: datetime | None = None) -> Iterator[Changes]:
@@ -297,9 +302,11 @@ class Changes:
         self._failure: BaseException | None = None
         self._stream: Any = None
         self._closed = False
+        engine.ping()  # it has a deadline, and costs no thread
         threading.Thread(target=self._read, daemon=True, name="engine events").start()
         # A frozen engine accepts the connection and never answers: without this the caller would hang too.
         if not self._subscribed.wait(READ_SECONDS + 1):
+            self._closed = True
             raise EngineUnavailable("the Docker Engine accepts connections and does not answer", "restart the engine")
         if self._failure is not None:
             raise self._failure
@@ -310,6 +317,9 @@ class Changes:
             asked = {"decode": True, "filters": filters, "since": self._since}
             self._stream = self._engine._ask(lambda c: cast(Any, c).events(**asked))
             self._subscribed.set()
+            if self._closed:  # nobody waits for it any more
+                self._stream.close()
+                return
             for event in self._stream:
                 self._events.put(event)
         except Exception as error:  # noqa: BLE001 - whatever ends the stream is reported to who waits on it

@@ -27,6 +27,9 @@ FOLLOW_SECONDS = 0.05  # how often a follower looks whether the record has grown
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
+#: What is compared later and said by the launcher itself. A password that is a word of an id must not change it.
+_EXACT = frozenset({"action", "before", "places", "requested", "state"})
+
 _STATES = frozenset(state.value for state in ServiceState)
 
 
@@ -46,7 +49,13 @@ class EventLog:
 
     def record(self, event: Event) -> None:
         """Append one event and tell the listeners. A full disk loses the line, not the operation."""
-        line = json.dumps(self._redacted(event.model_dump(mode="json")), ensure_ascii=False) + "\n"
+        whole = event.model_dump(mode="json")
+        detail = whole["detail"]
+        exact = _EXACT if isinstance(detail.get("services"), dict) else _EXACT | {"services"}  # ids, else words on each
+        free = {name: value for name, value in detail.items() if name not in exact}
+        whole["detail"] |= self._redacted(free)
+        whole["actor"] = self._redact(event.actor)
+        line = json.dumps(whole, ensure_ascii=False) + "\n"
         try:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
             self._turn_over()

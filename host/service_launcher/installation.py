@@ -63,7 +63,7 @@ class Installation:
         return found
 
     def live(
-        self, stop: threading.Event, names: Iterable[str] = (), phases: Iterable[str] = ()
+        self, stop: threading.Event, names: Iterable[str] = (), phases: Iterable[str] = (), record: bool = True
     ) -> Iterator[tuple[Launcher, ConfigurationError | None, Reading]]:
         """The readings of `Launcher.live`, each with the launcher that read it and what is wrong with the files now.
 
@@ -74,7 +74,7 @@ class Installation:
         heard = Heard()
         while not stop.is_set():
             present = self.readable()
-            with contextlib.closing(present[0].live(stop, names, phases, heard)) as readings:
+            with contextlib.closing(present[0].live(stop, names, phases, heard, record)) as readings:
                 for reading in readings:
                     yield *present, reading
                     if self.readable() != present:

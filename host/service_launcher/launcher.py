@@ -100,16 +100,16 @@ class Launcher:
         names: Iterable[str] = (),
         phases: Iterable[str] = (),
         heard: Heard | None = None,
+        record: bool = True,
     ) -> Generator[Reading, None, None]:
-        """A reading at once and after each change, until `stop` is set; records what happens meanwhile.
+        """A reading at once and after each change, until `stop` is set; with `record` keeps what happens meanwhile.
 
         A silent engine makes everything unknown within 3 s and is asked again every second.
         """
         from service_launcher.live import Live  # here and below: a plain status does not pay for it
 
-        live = Live(
-            self._observer, self._engine, self._events, own_folder(self.settings) / "locks", self.settings.actor
-        )
+        locks = own_folder(self.settings) / "locks"
+        live = Live(self._observer, self._engine, self._events, locks, self.settings.actor, record)
         return live.readings(self.select(names, phases), stop, heard)
 
     def explain(self, name: str) -> Explanation:
@@ -369,7 +369,15 @@ class Launcher:
         from service_launcher.watching import Watch
 
         with lock.hold(own_folder(self.settings) / "locks", "watch", self.settings.actor, "watch"):
-            watch = Watch(self.live, self.start, self.plugins.owners, self._events, self.redact, self.settings.actor)
+            watch = Watch(
+                self.live,
+                self.start,
+                self.plugins.owners,
+                lambda services: set(self.graph.with_needs(services)),
+                self._events,
+                self.redact,
+                self.settings.actor,
+            )
             watch.run(stop, listener, outdated)
 
     @contextlib.contextmanager

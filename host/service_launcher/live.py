@@ -46,6 +46,7 @@ class Live:
     events: EventLog
     locks: Path
     actor: str
+    record: bool = True
 
     def readings(
         self, services: Sequence[str], stop: threading.Event, heard: Heard | None = None
@@ -75,6 +76,7 @@ class Live:
                             happened = self._wait(changes, reading, stop, inspections)
                             if happened:
                                 heard.until = happened[-1].time + timedelta.resolution
+                            recorder = recorder or self._recorder(held)  # who recorded may have gone meanwhile
                             if recorder:
                                 recorder.happened(happened, subscribed)
                 except EngineUnavailable as error:
@@ -117,6 +119,8 @@ class Live:
         return None
 
     def _recorder(self, held: contextlib.ExitStack) -> _Recorder | None:
+        if not self.record:
+            return None
         try:
             held.enter_context(lock.hold(self.locks, "recorder", self.actor, "record events"))
         except (Busy, ConfigurationError):

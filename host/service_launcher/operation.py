@@ -209,7 +209,9 @@ class Operation:
         statuses = {status.id: status for status in self.observer.statuses(owned, view)}
         needed = graph.with_needs(wanted)
         ready = [s for s in owned if s in needed and statuses[s].state is ServiceState.READY]
-        states = {service: status.state for service, status in statuses.items()}
+        # Of what only depends on it, what has ended stays as it is, whether it ended well or not.
+        ended = [s for s in owned if s not in needed and statuses[s].container in ("created", "exited", "dead")]
+        states = {s: ServiceState.STOPPED if s in ended else status.state for s, status in statuses.items()}
         without = [graph.entries[s] for s in needed if s not in owned and graph.entries[s].plugin]
         broken = {entry.id: self.observer.why_without_owner(entry) for entry in without}
         plan = planner.plan_start(graph, wanted, states, auto_start, self._drift(ready, view), owned, broken)
@@ -307,13 +309,13 @@ class Operation:
             entry = self.observer.graph.entries[service]
             try:
                 reason = self.observer.plugins.drift(entry, self.observer.context(service, view, answers=self._answers))
-            except PluginFailed as error:
+            except ConfigurationError as error:
+                reason = f"whether it has changed is unknown: {error.summary}"  # preflight refuses it
+            except LauncherError as error:
                 # Not knowing is no reason to make a ready service anew, and to stop what depends on it for that.
                 words = f"whether {service} has changed is unknown: {error.summary}"
                 self.problems.append(Problem(severity="warn", summary=words, fix=error.fix, service=service))
                 continue
-            except LauncherError as error:
-                reason = f"whether it has changed is unknown: {error.summary}"
             if reason:
                 found[service] = reason
         return found
@@ -452,7 +454,11 @@ class Operation:
         except LauncherError as error:
             self._in_hand = None
             self._finish(service, "failed", error.summary)
+            self._record_wish(service)
             return False
+        except (KeyboardInterrupt, Interrupted):
+            self._record_wish(service)
+            raise
         self._finish(service, "stopped", message)
         self._record_stop(service)
         return True
@@ -469,6 +475,11 @@ class Operation:
     def _record_stop(self, service: str) -> None:
         """What is stopped on the way to a start is still wanted."""
         self._record("state.changed", service, state=ServiceState.STOPPED, requested=self.action == "stop")
+
+    def _record_wish(self, service: str) -> None:
+        """A stop that did not come to its end here may do so later, and nobody shall bring the service back then."""
+        if self.action == "stop":
+            self._record("state.changed", service, state=ServiceState.STOPPING, requested=True)
 
     def _stop_through_owner_or_labels(self, service: str) -> str:
         entry = self.observer.graph.entries[service]

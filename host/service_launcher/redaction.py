@@ -25,7 +25,7 @@ class Redactor:
             if len(secret) >= 6:
                 forms |= _forms(secret)
         #: Bytes of the longest form: text that is cut may end with so much of a secret unmasked.
-        self.longest = max((len(form.encode()) for form in forms), default=0)
+        self.longest = max((len(form.encode("utf-8", "surrogateescape")) for form in forms), default=0)
         longest_first = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
@@ -44,7 +44,7 @@ def printable(text: str) -> str:
 
 
 def _forms(secret: str) -> set[str]:
-    encoded = secret.encode()
+    encoded = secret.encode("utf-8", "surrogateescape")  # a variable of the process may hold any bytes
     as_json = json.dumps(secret)[1:-1]
     forms = {
         secret,
@@ -52,8 +52,9 @@ def _forms(secret: str) -> set[str]:
         as_json,
         json.dumps(secret, ensure_ascii=False)[1:-1],
         json.dumps(as_json)[1:-1],
-        quote(secret, safe=""),
-        quote_plus(secret),
+        quote(encoded, safe=""),
+        quote_plus(encoded),
+        encoded.decode("utf-8", "replace"),
     }
     # Base64 of a longer text holds the secret at one of three offsets; the characters that depend on
     # its neighbours are cut off.

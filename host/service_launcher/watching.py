@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from service_launcher.errors import Busy, EngineUnavailable, LauncherError
@@ -19,11 +19,12 @@ STOP_SECONDS = 5.0  # in which a reading ends, also of an engine that is silent
 
 @dataclass
 class Watch:
-    """Watches over the services that have `owners`; `live` and `start` are the launcher's."""
+    """Watches over the services that have `owners`; `live` and `start` are the launcher's, `needs` is the graph's."""
 
     live: Callable[[threading.Event], Iterator[Reading]]
     start: Callable[[tuple[str, ...]], OperationReport]
     owners: Mapping[str, str]
+    needs: Callable[[Iterable[str]], Set[str]]
     events: EventLog
     redact: Redactor
     actor: str
@@ -36,7 +37,9 @@ class Watch:
         for reading in self._read_beside(stop, listener, outdated):
             if reading.engine_error or not (down := self._recovery.down(reading.statuses)):
                 continue
-            missed = down & self.events.wanted() & self.owners.keys()
+            wanted = self.events.wanted()
+            # To start what needs something that an operator stopped would start that, too.
+            missed = {s for s in down & wanted & self.owners.keys() if not (self.needs([s]) & down) - wanted}
             self._recovery.forget(down - missed)
             if due := self._recovery.due(missed):
                 self._bring_back(due)

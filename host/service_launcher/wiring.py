@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from service_launcher import envfile, settings
+from service_launcher import compose, envfile, settings
 from service_launcher.engine import Engine
 from service_launcher.errors import ConfigurationError
 from service_launcher.events import EventLog
@@ -29,7 +28,7 @@ def build(
 
 
 def _assembled(found: Settings, on_call: Callable[[HookCall], None] | None, notes: Path | None) -> Launcher:
-    environment = envfile.load(found.root, os.environ)
+    environment = envfile.load(found.root, compose.own_environment())
     redact = Redactor(environment.secret_values())
     plugins = Plugins.discover(found.root, on_call, notes, redact)
     events = EventLog(found.state / "events.jsonl", redact)
@@ -39,7 +38,7 @@ def _assembled(found: Settings, on_call: Callable[[HookCall], None] | None, note
 
 def redactor(root: str | None = None) -> Redactor:
     """What takes this installation's secrets out of text. Raises ConfigurationError."""
-    return Redactor(envfile.load(settings.find_root(root), os.environ).secret_values())
+    return Redactor(envfile.load(settings.find_root(root), compose.own_environment()).secret_values())
 
 
 def diagnose(root: str | None = None) -> Diagnosis:

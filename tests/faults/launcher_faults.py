@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from service_launcher import envfile
+from service_launcher.events import EventLog
+from service_launcher.redaction import Redactor
 
 from tests.engines import wait_for
 from tests.faults.campaign import KESTRA, Case, Command, Seen, row
@@ -346,6 +348,8 @@ def interrupted_in_stop(case: Case) -> Iterator[Seen]:
         assert stop.returncode == 130
         assert case.since < 2.5
         assert "what docker does to kestra-orchestrator goes on to its end" in said, said
+    record = EventLog(case.installation.root / ".launcher/events.jsonl", Redactor([]))
+    assert "kestra-orchestrator" not in record.wanted(), "nobody shall bring it back"
     # What docker was asked to do it finishes, and holds the lock for as long.
     assert case.installation.launcher("start", "kestra").code == 4
     wait_for(lambda: not _busy(case), 20, "the lock is free")

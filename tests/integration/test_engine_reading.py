@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,22 @@ def test_a_status_does_without_the_docker_sdk(installation: Installation) -> Non
     imported = {line.rpartition("|")[2].strip() for line in done.err.splitlines()}
     assert "service_launcher.engine_socket" in imported
     assert not imported & {"docker", "requests"}
+
+
+def test_a_frozen_engine_leaves_no_thread_behind(engine: PrivateEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", engine.address)
+    asked = Engine()
+    with asked.watch():
+        pass  # the client is there before
+    engine.signal(signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            with pytest.raises(EngineUnavailable), asked.watch():
+                pass
+        assert not [t for t in threading.enumerate() if t.name == "engine events" and t.is_alive()]
+    finally:
+        engine.signal(signal.SIGCONT)
+        asked.close()
 
 
 @pytest.mark.parametrize("address", ["unix://{folder}/nothing.sock", "tcp://127.0.0.1:9"])

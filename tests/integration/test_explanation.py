@@ -173,10 +173,15 @@ def test_a_death_between_two_event_streams_is_recorded_once(
     def states() -> list[str]:
         return services_in(seen[-1], "state")
 
-    with installation.popen("status", "--watch", "--json", DOCKER_HOST=f"unix://{socket}") as screen:
+    address = f"unix://{socket}"
+    with (
+        installation.popen("status", "--watch", "--json", DOCKER_HOST=address) as screen,
+        installation.popen("events", "--follow", DOCKER_HOST=address) as recorder,
+    ):
         seen: list[str] = []
-        assert screen.stdout is not None
-        threading.Thread(target=seen.extend, args=(screen.stdout,), daemon=True).start()
+        for process, lines in ((screen, seen), (recorder, [])):
+            assert process.stdout is not None
+            threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True).start()
         for expected in (0, 1):
             with Proxy(socket, engine.socket).serving():
                 wait_for(lambda: seen and "unknown" not in states(), 20, "the engine is heard")

@@ -97,6 +97,16 @@ def test_what_goes_on_uses_the_files_as_they_are_now_and_says_where_they_are_wro
     assert len([line for line in said if "stay in use" in line]) == 1
 
 
+def test_what_has_ended_is_not_started_with_what_it_needs(installation: Installation, engine: PrivateEngine) -> None:
+    assert installation.launcher("start").code == 0
+    engine.docker("update", "--restart", "no", "tools-kestra")
+    engine.docker("exec", "tools-kestra", "sh", "-c", "mkdir -p /run/standin && printf 1 > /run/standin/STANDIN_EXIT")
+    wait_for(lambda: installation.state("kestra") == "failed", 20, "it has ended badly")
+    engine.docker("stop", "--time", "1", "tools-kestra-postgres")
+    steps = installation.launcher("plan", "start", "kestra-postgres", "--json").json()["steps"]
+    assert [(step["do"], step["service"]) for step in steps] == [("start", "kestra-postgres")]
+
+
 def test_a_stop_of_what_is_down_already_is_a_wish_like_any_other(
     installation: Installation, engine: PrivateEngine
 ) -> None:

@@ -16,9 +16,9 @@ from service_launcher.guard import DEADLINES
 PAGE = """\
 # Hooks
 
-Generated from `service_launcher/hookspecs.py`; `python -m tests.plugins.hook_reference > docs/plugins/hooks.md` writes it anew.
-A plugin
-answers the hooks that it needs and leaves out the arguments that it does not. Its import may take
+Generated from `service_launcher/hookspecs.py`; this writes it anew:
+`python -m tests.plugins.hook_reference > docs/plugins/hooks.md`. A plugin answers the hooks that it needs and
+leaves out the arguments that it does not. Its import may take
 {{ deadlines.load | int }} s.
 
 | hook | may take |

@@ -68,6 +68,21 @@ def test_no_secret_is_recorded(tmp_path: Path, log: EventLog) -> None:
     assert lines(tmp_path)[0]["detail"] == {"message": f"cannot log in with {MASK}", "nested": [{"again": f"<{MASK}>"}]}
 
 
+def test_a_secret_that_is_a_word_of_an_id_changes_no_id(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / ".launcher/events.jsonl", Redactor(["postgres"]))
+    places = {"/var/lib/postgresql": "postgres-data"}
+    ready = {"state": "ready", "places": places, "message": "postgres answers"}
+    log.record(operation("operation.started", "start", "kestra-postgres"))
+    log.record(Event(what="state.changed", service="kestra-postgres", actor="ana", detail=ready))
+    assert log.wanted() == {"kestra-postgres"}
+    assert log.last_places("kestra-postgres") == places
+    assert log.unfinished()["start"].detail["services"] == ["kestra-postgres"]
+    assert lines(tmp_path)[1]["detail"] == {**ready, "message": f"{MASK} answers"}
+    ended = {"outcome": "failed", "services": {"kestra-postgres": "failed: postgres is no password"}}
+    log.record(Event(what="operation.finished", operation="start", actor="ana", detail=ended))
+    assert "postgres is" not in str(lines(tmp_path)[2]["detail"])
+
+
 def test_two_logs_append_to_one_record(tmp_path: Path, log: EventLog) -> None:
     other = EventLog(tmp_path / ".launcher/events.jsonl", Redactor())
     for number in range(4):

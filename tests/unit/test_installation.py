@@ -27,7 +27,7 @@ class Built:
         if "broken" in self.text:
             raise RuntimeError("unforeseen")
 
-    def live(self, stop: threading.Event, names: object, phases: object, heard: object) -> Iterator[str]:
+    def live(self, stop: threading.Event, *asked: object) -> Iterator[str]:
         """The content of the file, until `stop` is set."""
         while not stop.is_set():
             yield self.text

@@ -9,11 +9,35 @@ from typing import cast
 
 import pytest
 from service_launcher.engine import Engine
-from service_launcher.errors import Busy, ConfigurationError, EngineUnavailable, Interrupted, LauncherError
+from service_launcher.engine_view import EngineView
+from service_launcher.errors import (
+    Busy,
+    ComposeFailed,
+    ConfigurationError,
+    EngineUnavailable,
+    Interrupted,
+    LauncherError,
+)
 from service_launcher.events import EventLog
 from service_launcher.observation import Observer
 from service_launcher.operation import Operation, Order
 from service_launcher.redaction import Redactor
+
+
+@pytest.mark.parametrize(("error", "anew"), [(ComposeFailed("slow"), False), (ConfigurationError("wrong"), True)])
+def test_what_cannot_be_compared_is_not_made_anew_for_that(tmp_path: Path, error: LauncherError, anew: bool) -> None:
+    def drift(entry: object, host: object) -> str:
+        raise error
+
+    observer = SimpleNamespace(
+        plugins=SimpleNamespace(drift=drift),
+        graph=SimpleNamespace(entries={"one": None}),
+        context=lambda service, view, answers: None,
+    )
+    log = EventLog(tmp_path / "events.jsonl", Redactor([]))
+    operation = Operation("start", Order("ana"), cast(Observer, observer), Engine(), log, lambda _: None, locks={})
+    assert bool(operation._drift(["one"], EngineView(Engine()))) is anew
+    assert bool(operation.problems) is not anew
 
 
 @pytest.mark.parametrize(

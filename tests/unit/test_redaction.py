@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -121,3 +122,10 @@ def test_printable_text_holds_no_control_character(text: str) -> None:
 
 def test_a_colour_code_inside_a_secret_does_not_save_it() -> None:
     assert "Right1Password" not in Redactor(["Right1Password"])("Right1\x1b[1mPassword")
+
+
+def test_a_secret_of_other_bytes_than_text_is_masked_as_it_is_shown() -> None:
+    redact = Redactor([os.fsdecode(b"caf\xe9-secret")])
+    assert "secret" not in redact("the login is caf\ufffd-secret")
+    assert "secret" not in redact("the login is caf%E9-secret")
+    assert redact.longest
