@@ -57,7 +57,7 @@ def _live() -> Iterator[Callable[[Progress], None]]:
     bars = Bars(
         SpinnerColumn(),
         TextColumn("{task.fields[service]}"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # what is shown may hold brackets of its own
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,

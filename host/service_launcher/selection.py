@@ -38,7 +38,7 @@ def read(path: Path) -> Selection:
     try:
         with path.open("rb") as file:
             raw = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # no TOML, or no UTF-8
         raise ConfigurationError(f"{FILE} cannot be read: {error}", f"edit {FILE}") from error
     if unknown := raw.keys() - {"only", "disabled"}:
         raise ConfigurationError(f"{FILE}: unknown key {sorted(unknown)[0]!r}", "use only and disabled")

@@ -33,8 +33,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write(path: Path, text: str, mode: int = 0o600) -> None:
-    path.write_text(text)
+def write(path: Path, text: str | bytes, mode: int = 0o600) -> None:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
     path.chmod(mode)
 
 
@@ -144,10 +144,11 @@ def test_an_exported_value_that_beats_the_file_is_named(root: Path, monkeypatch:
         (".env", "KESTRA_DB_PASSWORD='Right\n", ".env, line 1, KESTRA_DB_PASSWORD"),
         ("config/services-manifest.json", "{", "services-manifest.json: line 1"),
         ("config/plugins.toml", "only = [", "config/plugins.toml cannot be read"),
+        ("config/plugins.toml", b"# caf\xe9\n", "config/plugins.toml cannot be read"),
     ],
 )
 def test_a_configuration_that_cannot_be_read_is_the_first_failure_beside_the_engine(
-    root: Path, file: str, text: str, words: str
+    root: Path, file: str, text: str | bytes, words: str
 ) -> None:
     write(root / file, text)
     diagnosis = diagnosed(root)

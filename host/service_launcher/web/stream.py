@@ -98,8 +98,9 @@ class Feed:
             async with asyncio.timeout(FIRST_SECONDS):
                 await self._first.wait()
         except TimeoutError:
-            raise Refused(503, "docker-down", "nothing could be read yet. Try: launcher status") from None
-        assert self._view is not None
+            pass
+        if self._view is None:
+            raise Refused(503, "docker-down", "nothing could be read yet. Try: launcher status")
         return self._view
 
     async def listen(self, last_seen: str | None) -> AsyncIterator[bytes]:
@@ -241,6 +242,14 @@ class Feed:
         self._view = None
         self._first.clear()
 
+    def _begin_anew(self, stop: threading.Event) -> None:
+        if stop.is_set():
+            return
+        for queue in self._subscribers:
+            _end(queue)
+        self._end_watch()
+        self._forget()
+
     def _take(self, stop: threading.Event, view: View, change: dict[str, Any], keep: bool) -> None:
         if stop.is_set():
             return
@@ -261,10 +270,13 @@ class Feed:
 
     def _look(self, stop: threading.Event) -> None:
         before: View | None = None
-        for launcher, wrong, reading in self._installation.live(stop):
-            view = _viewed(launcher, reading, wrong)
-            self._call(self._take, stop, view, *_difference(before, view))
-            before = view
+        try:
+            for launcher, wrong, reading in self._installation.live(stop):
+                view = _viewed(launcher, reading, wrong)
+                self._call(self._take, stop, view, *_difference(before, view))
+                before = view
+        finally:
+            self._call(self._begin_anew, stop)  # after an unforeseen failure: what was seen last is no answer for ever
 
     def _hear(self, stop: threading.Event) -> None:
         launcher, _ = self._installation.readable()
