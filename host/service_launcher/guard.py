@@ -33,14 +33,17 @@ DEADLINES: Mapping[str, float] = {
     "launcher_event": 1.0,
 }
 
+#: Those that are given the host, and so may pass on what its own parts have to say.
+GIVEN_HOST = frozenset(f"launcher_{name}" for name in ("preflight", "drift", "findings", "start", "stop", "status"))
+
 
 def guarded(
     plugin: str, hook: str, call: Callable[[], T], extra_seconds: float = 0.0, redact: Callable[[str], str] = printable
 ) -> T:
     """Run foreign code on a daemon thread with the hook's deadline.
 
-    Raises PluginFailed for what the plugin does wrong, in words that `redact` has gone over. A LauncherError passes
-    through: it comes from the host's own parts, which the plugin called, and says better what happened.
+    Raises PluginFailed for what the plugin does wrong, in words that `redact` has gone over. A LauncherError out of a
+    hook that is given the host passes through: it comes from the host's parts, and says better what happened.
     """
     began = time.monotonic()
     fix = f"launcher plugins list; mend or disable {plugin} (config/plugins.toml)"
@@ -51,7 +54,7 @@ def guarded(
         seconds = time.monotonic() - began
         raise PluginFailed(f"plugin {plugin} did not return from {hook} within {seconds:.1f} s", fix) from None
     if failure is not None:
-        if isinstance(failure, Interrupted) or (isinstance(failure, LauncherError) and hook != "load"):
+        if isinstance(failure, Interrupted) or (isinstance(failure, LauncherError) and hook in GIVEN_HOST):
             raise failure
         raise PluginFailed(
             f"plugin {plugin} failed in {hook}: {type(failure).__name__}: {redact(_words(failure))}", fix

@@ -19,7 +19,7 @@ from service_launcher.redaction import printable
 
 
 class Loading:
-    """Leaves a note of which plugin is being imported: an import that ends the process cannot be contained, only named.
+    """Leaves a note of which plugin is being loaded: one that ends the process cannot be contained, only named.
 
     `os._exit`, a signal or a crash in a C library take the launcher along. The next one finds the note of a process
     that is gone and says, before it imports anything, which plugin that was and how to leave it out.
@@ -35,14 +35,14 @@ class Loading:
                 self._tell_of_the_dead(self._folder)
 
     def begin(self, name: str) -> None:
-        """Note that a plugin is being imported from now on."""
+        """Note that a plugin is being imported, or asked for its services, from now on."""
         if self._folder is not None:
             self._note = self._folder / str(os.getpid())
             with contextlib.suppress(OSError):  # on a read-only tree nobody is named
                 self._note.write_text(name, encoding="utf-8")
 
     def done(self) -> None:
-        """All are imported."""
+        """All are loaded, or loading was ended by somebody else."""
         if self._note is not None:
             with contextlib.suppress(OSError):
                 self._note.unlink(missing_ok=True)
@@ -55,7 +55,7 @@ class Loading:
                 note.unlink(missing_ok=True)
                 # Before the import, which may end this process too, and then nothing more could be said.
                 print(  # noqa: T201
-                    f"Warning: an earlier launcher ended while it imported the plugin {name}; if this one ends too\n"
+                    f"Warning: an earlier launcher ended while it loaded the plugin {name}; if this one ends too\n"
                     f"Try:     launcher plugins disable {name}",
                     file=sys.stderr,
                     flush=True,

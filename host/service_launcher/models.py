@@ -25,9 +25,12 @@ def now() -> datetime:
 
 
 class Record(BaseModel):
-    """Frozen, and strict about names, so that a typing error in an answer is found at once."""
+    """Frozen, and strict about names, so that a typing error in an answer is found at once.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    A record within an answer is validated even though it is one already: `model_copy` validates nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, revalidate_instances="always")
 
 
 class ServiceState(StrEnum):
@@ -185,7 +188,7 @@ class ManifestEntry(BaseModel):
     writes it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True, revalidate_instances="always")
 
     id: ServiceId
     type: str

@@ -20,7 +20,7 @@ import pluggy
 from pydantic import TypeAdapter, ValidationError
 
 from service_launcher import hookspecs, selection
-from service_launcher.errors import LauncherError, PluginFailed
+from service_launcher.errors import EngineUnavailable, LauncherError, PluginFailed
 from service_launcher.guard import guarded
 from service_launcher.imports import Loading, host_mismatch, host_requirement, loaded, own_version, restore_pluggy
 from service_launcher.models import (
@@ -81,6 +81,11 @@ class _Names:
     def __init__(self, names: Mapping[str, object]) -> None:
         self.__dict__.update(names)
 
+    @classmethod
+    def of(cls, target: object) -> _Names:
+        """Those of a module or object; looking at them may run its code."""
+        return cls({name: getattr(target, name) for name in dir(target) if not name.startswith("__")})
+
     def __dir__(self) -> Iterable[str]:
         return self.__dict__
 
@@ -119,10 +124,12 @@ class Plugins:
         self.problems: list[Problem] = []
         self._managers: dict[str, pluggy.PluginManager] = {}
         self._answers: dict[str, TypeAdapter[Any]] = {}
-        for entry_point in sorted(entry_points, key=lambda e: (e.name, e.value)):
-            self._load(entry_point, allowed(entry_point.name))
-        self._adopt_entries()
-        self._loading.done()
+        try:
+            for entry_point in sorted(entry_points, key=lambda e: (e.name, e.value)):
+                self._load(entry_point, allowed(entry_point.name))
+            self._adopt_entries()
+        finally:
+            self._loading.done()
 
     @classmethod
     def discover(
@@ -158,13 +165,20 @@ class Plugins:
         return answer or AutoStart(start=True)
 
     def preflight(self, entry: ManifestEntry, action: Action, host: Callable[[], Host]) -> list[Problem]:
-        """The owner's problems, then everyone else's; another plugin's failure is a warning."""
+        """The owner's problems, then everyone else's; another plugin's failure is a warning.
+
+        Raises EngineUnavailable, and what the launcher's own parts raised when the owner used them.
+        """
         owner = self.owners[entry.id]
         problems: list[Problem] = []
         for name in [owner, *(n for n in self._active() if n != owner)]:
             try:
                 answer = self.ask_preflight(name, entry, action, host())
-            except PluginFailed as error:
+            except EngineUnavailable:
+                raise  # whoever asked
+            except LauncherError as error:
+                if name == owner and not isinstance(error, PluginFailed):
+                    raise
                 severity: Literal["error", "warn"] = "error" if name == owner else "warn"
                 answer = [Problem(severity=severity, summary=error.summary, fix=error.fix)]
             problems += [p.model_copy(update={"raised_by": name, "service": entry.id}) for p in answer or ()]
@@ -306,10 +320,9 @@ class Plugins:
             return
         try:
             self._loading.begin(plugin.name)
-            module = self._called(plugin.name, "load", lambda: loaded(entry_point))
+            hooks = self._called(plugin.name, "load", lambda: _Names.of(loaded(entry_point)))
             restore_pluggy(plugin.name)
             manager = pluggy.PluginManager(hookspecs.PROJECT)
-            hooks = _Names({name: getattr(module, name) for name in dir(module) if not name.startswith("__")})
             manager.register(hooks, name=plugin.name)
             callers = manager.get_hookcallers(hooks) or []
             # Only those of its own hooks: pluggy looks long at each specification.
@@ -326,6 +339,7 @@ class Plugins:
     def _adopt_entries(self) -> None:
         claims: dict[str, list[tuple[str, ManifestEntry]]] = {}
         for name in self._active():
+            self._loading.begin(name)
             try:
                 for entry in self._ask(name, "launcher_manifest_entries", list[ManifestEntry]):
                     claims.setdefault(entry.id, []).append((name, entry))

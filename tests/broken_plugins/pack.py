@@ -176,6 +176,55 @@ KINDS: dict[str, Kind] = {
         state="failed",
         answers="0.type: Field required",
     ),
+    "the_hosts_error_in_entries": Kind(
+        about="It raises an error of the host's own where it was not given the host.",
+        source=_WHOLE.replace("    return [", "    raise ConfigurationError('no licence')\n    return [", 1).replace(
+            "import AutoStart", "import AutoStart, ConfigurationError"
+        ),
+        expected="failed in launcher_manifest_entries: ConfigurationError: no licence",
+        state="failed",
+        answers="ConfigurationError: no licence",
+    ),
+    "the_hosts_error_in_variables": Kind(
+        about="The same where every `doctor`, `config` and `init` asks.",
+        source=_WHOLE.replace("import AutoStart", "import AutoStart, ConfigurationError")
+        + "\n@hookimpl\ndef launcher_variables():\n    raise ConfigurationError('which ones?')\n",
+        expected=SERVICE,
+    ),
+    "the_hosts_error_in_foreign_preflight": Kind(
+        about="The same when it is asked about the services of others.",
+        source=_WHOLE.replace("import AutoStart", "import AutoStart, ConfigurationError")
+        + """
+@hookimpl
+def launcher_preflight(entry):
+    if entry.id != "broken-service":
+        raise ConfigurationError(entry.id)
+    return []
+""",
+        expected=SERVICE,
+    ),
+    "a_member_that_raises": Kind(
+        about="Its entry point names an object that cannot be looked at.",
+        source=_WHOLE
+        + """
+class Plugin:
+    @property
+    def port(self):
+        raise RuntimeError("which port?")
+
+plugin = Plugin()
+""",
+        attribute=":plugin",
+        expected="failed in load: RuntimeError: which port?",
+        state="failed",
+        answers="RuntimeError: which port?",
+    ),
+    "a_status_that_was_changed": Kind(
+        about="Its status is a record that was changed into one that no state is known of.",
+        source=_WHOLE.replace('message="running")', 'message="running").model_copy(update={"state": "fine"})'),
+        expected=SERVICE,
+        answers="answered nonsense in launcher_status: state",
+    ),
     "one_entry_not_a_list": Kind(
         about="It returns its only entry instead of a list.",
         source=_WHOLE.replace("return [", "return (").replace("=1)]", "=1))"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import subprocess
 import sys
 import time
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_launcher import guard, plugins
+from service_launcher import guard, hookspecs, plugins
 from service_launcher.envfile import Environment
 from service_launcher.errors import EngineUnavailable, Interrupted, PluginFailed
 from service_launcher.guard import guarded
+from service_launcher.imports import Loading
 from service_launcher.models import Event, ManifestEntry, Problem
 from service_launcher.plugins import Plugins
 
@@ -67,16 +69,23 @@ def test_an_import_that_hangs_is_given_up(load: Any, monkeypatch: pytest.MonkeyP
     assert found.owners == {SERVICE: "sound"}
 
 
-def test_a_failure_about_another_plugins_service_is_a_warning(load: Any) -> None:
-    found = load("raises_in_foreign_preflight")
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (
+            "raises_in_foreign_preflight",
+            "plugin raises_in_foreign_preflight failed in launcher_preflight: LookupError: other",
+        ),
+        ("the_hosts_error_in_foreign_preflight", "other"),
+    ],
+)
+def test_a_failure_about_another_plugins_service_is_a_warning(load: Any, kind: str, words: str) -> None:
+    found = load(kind)
     found.entries["other"] = theirs(found).model_copy(update={"id": "other"})
     found.owners["other"] = "owner"
     found.found["owner"] = plugins.Plugin("owner", "owner", "1", "owner", hooks=())
-    summary = "plugin raises_in_foreign_preflight failed in launcher_preflight: LookupError: other"
     told = found.preflight(found.entries["other"], "start", lambda: HOST)
-    assert [(p.severity, p.summary, p.raised_by, p.service) for p in told] == [
-        ("warn", summary, "raises_in_foreign_preflight", "other")
-    ]
+    assert [(p.severity, p.summary, p.raised_by, p.service) for p in told] == [("warn", words, kind, "other")]
     assert found.preflight(theirs(found), "start", lambda: HOST) == []
 
 
@@ -118,8 +127,33 @@ def test_what_the_hosts_own_parts_raise_inside_a_hook_passes_through() -> None:
 
     with pytest.raises(EngineUnavailable):
         guarded("theirs", "launcher_status", raising)
-    with pytest.raises(PluginFailed, match="EngineUnavailable: nobody answers"):
-        guarded("theirs", "load", raising)
+    # Where the plugin was given no host, no part of the host's can have raised it.
+    for hook in guard.DEADLINES.keys() - guard.GIVEN_HOST:
+        with pytest.raises(PluginFailed, match="EngineUnavailable: nobody answers"):
+            guarded("theirs", hook, raising)
+
+
+def test_the_hooks_that_are_given_the_host_are_those_of_the_contract() -> None:
+    specified = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("launcher_")}
+    given = {name for name, spec in specified.items() if "host" in inspect.signature(spec).parameters}
+    assert given == guard.GIVEN_HOST
+
+
+def test_loading_that_was_interrupted_leaves_no_note(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whichever plugin was being loaded would be blamed for a Ctrl-C."""
+    pack.write("sound", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    points = [p for one in importlib.metadata.distributions(path=[str(tmp_path)]) for p in one.entry_points]
+
+    def signalled(*_: object, **__: object) -> None:
+        raise Interrupted(2, "interrupted")
+
+    monkeypatch.setattr(plugins, "guarded", signalled)
+    with pytest.raises(Interrupted):
+        Plugins(points, lambda name: None, loading=Loading(tmp_path))
+    assert list((tmp_path / "loading").iterdir()) == []
 
 
 def test_results_stay_results_while_a_hook_runs_and_its_words_stay_aside_after_it_was_given_up() -> None:

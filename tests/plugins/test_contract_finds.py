@@ -77,6 +77,12 @@ BREAKS = {
     "raises in a hook": Break(
         "test_every_answer_is_of_its_type_and_in_time", added=HOOK.format("launcher_causes(entry)", "raise KeyError(1)")
     ),
+    "raises an error of the host's": Break(
+        "test_every_answer_is_of_its_type_and_in_time",
+        "    status = SERVICE.status(host)\n",
+        '    raise ConfigurationError("no licence")\n',
+        added="\nfrom service_launcher import ConfigurationError\n",
+    ),
     "nonsense": Break(
         "test_every_answer_is_of_its_type_and_in_time", added=HOOK.format("launcher_causes(entry)", "return ['cause']")
     ),

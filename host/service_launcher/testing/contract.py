@@ -21,7 +21,7 @@ from packaging.version import Version
 from service_launcher import hookspecs
 from service_launcher.compose import run
 from service_launcher.compose_service import ComposePlugin, ComposeService
-from service_launcher.errors import LauncherError, PluginFailed
+from service_launcher.errors import EngineUnavailable, LauncherError
 from service_launcher.guard import DEADLINES
 from service_launcher.launcher import Launcher
 from service_launcher.models import Event, ManifestEntry, OperationReport, ServiceState
@@ -341,10 +341,10 @@ class Asked:
         try:
             self.answer = call()
             words = repr(self.answer)
-        except PluginFailed as error:
-            self.fault, words = True, error.summary
-        except LauncherError as error:  # the host's own word, such as that the engine is silent
+        except EngineUnavailable as error:  # the host's own word
             words = error.summary
+        except LauncherError as error:
+            self.fault, words = True, error.summary
         self.told = f"{hook}({service}): {words}"
 
 
