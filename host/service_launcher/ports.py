@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psutil
@@ -14,10 +15,11 @@ PROXY = "docker-proxy"  # the process by which the engine publishes a port
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that listens on a port, as far as this user may see it; as text, in words for a person."""
+    """The process that listens on a port, and its user, as far as this user may see it; as text, in words for a person."""
 
     pid: int | None = None
     name: str | None = None
+    user: int | None = None
 
     @property
     def engine(self) -> bool:
@@ -32,13 +34,19 @@ class Holder:
 
 def holder(port: int) -> Holder | None:
     """Who listens on a TCP port; None when nobody does."""
+    return next(holders(port), None)
+
+
+def holders(port: int) -> Iterator[Holder]:
+    """All who listen on a TCP port, on whichever addresses."""
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
-            name = None
-            with contextlib.suppress(psutil.Error):
-                name = psutil.Process(connection.pid).name() if connection.pid is not None else None
-            return Holder(connection.pid, name)
-    return None
+            name = user = None
+            if connection.pid is not None:
+                with contextlib.suppress(psutil.Error):
+                    process = psutil.Process(connection.pid)
+                    name, user = process.name(), process.uids().effective
+            yield Holder(connection.pid, name, user)
 
 
 def free_port(first: int) -> int:

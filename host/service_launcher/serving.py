@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service_launcher import atomic_file
 from service_launcher.errors import ConfigurationError, LauncherError
 
 if TYPE_CHECKING:
@@ -70,13 +71,19 @@ def open_(session: Session, port: int | None, view: bool, no_browser: bool) -> i
     address = f"http://127.0.0.1:{port or _port()}"
     if not file.exists():
         raise LauncherError(f"nothing has been served here yet: there is no {file}", "launcher serve --detach")
-    code = _code(address, read(file), file)
-    click.echo(f"{address}/#code={code}")
+    signed_in = f"{address}/#code={_code(address, read(file), file)}"
+    click.echo(signed_in)
     if not no_browser and (os.environ.get("DISPLAY") or sys.platform == "darwin"):
-        import webbrowser  # it brings half of the standard library
-
-        webbrowser.open(f"{address}/#code={code}")
+        _browse(signed_in, settings.state / "open.html")
     return 0
+
+
+def _browse(address: str, page: Path) -> None:
+    """Have the browser go there by a page that only we can read: everybody can read its arguments."""
+    import webbrowser  # it brings half of the standard library
+
+    atomic_file.replace(page, f'<!doctype html><meta http-equiv="refresh" content="0;url={address}">\n')
+    webbrowser.open(page.as_uri())
 
 
 def _port() -> int:
@@ -96,6 +103,13 @@ def _code(address: str, token: str, file: Path) -> str:
     """A one-use code from the running server. Raises LauncherError."""
     import urllib3
 
+    from service_launcher import ports
+
+    port = int(address.rpartition(":")[2])
+    for holder in ports.holders(port):
+        if holder.user != os.geteuid():  # whoever came first has a port, and would be told the token
+            words = f"port {port} is held by {holder}, which is not yours: it is not told the token"
+            raise LauncherError(words, "launcher serve --detach --port PORT; launcher open --port PORT")
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
         with urllib3.PoolManager(retries=False, timeout=ASK_SECONDS) as http:

@@ -63,6 +63,19 @@ def test_a_body_that_never_ends_is_cut_off(served: Served) -> None:
     assert time.monotonic() - began < 20
 
 
+def test_a_second_request_that_never_ends_is_cut_off(served: Served) -> None:
+    """On a connection that is kept open each request has its own time; the first one's end does not count for it."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=25) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        began = time.monotonic()
+        connection.sendall(b"GET /health HTTP/1.1\r\n" + HOST)
+        with contextlib.suppress(ConnectionError):
+            while connection.recv(1000):
+                pass
+    assert 10 < time.monotonic() - began < 20
+
+
 def test_ten_thousand_connections_are_refused_in_order(served: Served) -> None:
     head = b"GET /api/events HTTP/1.1\r\n" + HOST + f"Authorization: Bearer {served.token('viewer')}\r\n\r\n".encode()
     seen = {"open": 0, "refused": 0, "closed": 0}

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -214,3 +215,37 @@ def test_opening_says_when_nobody_serves(home: Installation) -> None:
     done = home.launcher("open", SERVICE_LAUNCHER_PORT="many")
     assert (done.code, "SERVICE_LAUNCHER_PORT=many is no port" in done.err) == (2, True)
     assert LAUNCHER.exists()
+
+
+def test_opening_tells_the_token_to_nobody_else(served: Served) -> None:
+    """On a machine of several users whoever comes first has a port."""
+    waits = """
+import os, socket
+own = socket.create_server(("127.0.0.1", 3598))
+os.setuid(65534)
+print("listening", flush=True)
+own.settimeout(20)
+print(own.accept()[0].recv(65536), flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", waits], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "listening\n"
+        done = served.installation.launcher("open", "--port", "3598")
+        other.kill()
+        assert other.stdout.read() == "", "nothing was sent"
+    assert done.code == 1
+    assert f"(pid {other.pid}), which is not yours: it is not told the token" in done.err
+    assert "launcher open --port PORT" in done.err
+
+
+def test_the_code_is_on_no_browsers_command_line(served: Served) -> None:
+    """Everybody on the machine can read those, and may be quicker than the browser."""
+    browser = served.installation.root / "browser"
+    browser.write_text('#!/bin/sh\necho "$@" > "$0.argv"\n')
+    browser.chmod(0o755)
+    done = served.installation.launcher("open", DISPLAY=":0", BROWSER=str(browser))
+    assert done.code == 0, done.text
+    page = served.installation.root / ".launcher/open.html"
+    assert browser.with_name("browser.argv").read_text() == f"{page.as_uri()}\n"
+    assert f"url={done.out.strip()}" in page.read_text()
+    assert page.stat().st_mode & 0o777 == 0o600

@@ -51,7 +51,8 @@ class Connection(H11Protocol):
         if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
             self._expect()
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.more_body:
+        # A cycle that has ended is that of the request before this one.
+        if self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body:
             self._arrived()
 
     def connection_lost(self, exc: Exception | None) -> None:
