@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from service_launcher.checks import doctor, health
+from service_launcher.errors import LauncherError
 from service_launcher.manifest_commands import manifest
 from service_launcher.models import now
 from service_launcher.options import EXPRESSION, MOMENT, json_option, names_argument, phase_option
@@ -35,11 +36,15 @@ class Commands(click.Group):
     """The host's commands, and those of the plugins, which can take none of the host's names."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The host's commands, then the plugins'."""
-        return [*super().list_commands(ctx), *sorted(self._of_plugins(ctx).keys() - self.commands.keys())]
+        """The host's commands, then the plugins'; without an installation, as for --help, the host's alone."""
+        own = super().list_commands(ctx)
+        try:
+            return [*own, *sorted(self._of_plugins(ctx).keys() - self.commands.keys())]
+        except LauncherError:
+            return own
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The host's command, else a plugin's."""
+        """The host's command, else a plugin's. Raises LauncherError where nobody can tell whether there is one."""
         return super().get_command(ctx, name) or self._of_plugins(ctx).get(name)
 
     def _of_plugins(self, ctx: click.Context) -> Mapping[str, click.Command]:

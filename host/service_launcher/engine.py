@@ -366,7 +366,7 @@ def _read_ahead(response: Any, **_: Any) -> None:
 
 
 def endpoint() -> str:
-    """The engine's address as the docker command would choose it."""
+    """The engine's address as the docker command would choose it. Raises EngineUnavailable for an unknown context."""
     if host := os.environ.get("DOCKER_HOST"):
         return host
     name = os.environ.get("DOCKER_CONTEXT") or _current_context()
@@ -374,8 +374,17 @@ def endpoint() -> str:
         return USUAL_ADDRESS
     from docker.context import ContextAPI
 
-    context = ContextAPI.get_context(name)
-    return str(context.Host) if context is not None else USUAL_ADDRESS
+    try:
+        address = ContextAPI.get_context(name).Host
+    except Exception:  # noqa: BLE001 - what the SDK raises for a context that it cannot read is not documented
+        address = None
+    if not address:
+        # Not the usual one: it would be told of another engine than the one that compose works on.
+        raise EngineUnavailable(
+            f"there is no docker context named {name}, or it has no address",
+            "docker context ls, then: docker context use NAME; unset DOCKER_CONTEXT, where it names another",
+        )
+    return str(address)
 
 
 def _current_context() -> str | None:

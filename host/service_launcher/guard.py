@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -38,13 +39,23 @@ GIVEN_HOST = frozenset(f"launcher_{name}" for name in ("preflight", "drift", "fi
 
 
 def guarded(
-    plugin: str, hook: str, call: Callable[[], T], extra_seconds: float = 0.0, redact: Callable[[str], str] = printable
+    plugin: str,
+    hook: str,
+    call: Callable[[], T],
+    extra_seconds: float = 0.0,
+    redact: Callable[[str], str] = printable,
+    service: str | None = None,
 ) -> T:
     """Run foreign code on a daemon thread with the hook's deadline.
 
     Raises PluginFailed for what the plugin does wrong, in words that `redact` has gone over. A LauncherError out of a
     hook that is given the host passes through: it comes from the host's parts, and says better what happened.
+
+    A call that was given up is not made again, for the same service, before it has returned: whoever reads the status
+    for days would gather a thread at each reading.
     """
+    if (earlier := _given_up.get((plugin, hook, service))) and earlier.thread.alive:
+        raise PluginFailed(earlier.summary, earlier.fix)
     began = time.monotonic()
     fix = f"launcher plugins list; mend or disable {plugin} (config/plugins.toml)"
     try:
@@ -52,7 +63,9 @@ def guarded(
             answer, failure = thread.run(call, DEADLINES[hook] + extra_seconds)
     except Empty:
         seconds = time.monotonic() - began
-        raise PluginFailed(f"plugin {plugin} did not return from {hook} within {seconds:.1f} s", fix) from None
+        summary = f"plugin {plugin} did not return from {hook} within {seconds:.1f} s"
+        _given_up[plugin, hook, service] = _GivenUp(thread, summary, fix)
+        raise PluginFailed(summary, fix) from None
     if failure is not None:
         if isinstance(failure, Interrupted) or (isinstance(failure, LauncherError) and hook in GIVEN_HOST):
             raise failure
@@ -68,12 +81,18 @@ class _Thread:
     def __init__(self) -> None:
         self._calls: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
         self._results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-        threading.Thread(target=self._work, daemon=True, name="plugins").start()
+        self._thread = threading.Thread(target=self._work, daemon=True, name="plugins")
+        self._thread.start()
 
     def run(self, call: Callable[[], Any], seconds: float) -> tuple[Any, BaseException | None]:
         """What the call returned, or what it raised. Raises queue.Empty when it takes longer."""
         self._calls.put(call)
         return self._results.get(timeout=seconds)
+
+    @property
+    def alive(self) -> bool:
+        """Whether a call is still being made, or another may be."""
+        return self._thread.is_alive()
 
     def end(self) -> None:
         """End once the present call returns, if it ever does."""
@@ -88,7 +107,17 @@ class _Thread:
             del call  # and what it holds on to
 
 
+@dataclass(frozen=True)
+class _GivenUp:
+    """A call that did not return in time: where it is, and what was said of it."""
+
+    thread: _Thread
+    summary: str
+    fix: str
+
+
 _idle: deque[_Thread] = deque()
+_given_up: dict[tuple[str, str, str | None], _GivenUp] = {}
 os.register_at_fork(after_in_child=_idle.clear)  # a child has none of its parent's threads
 
 

@@ -367,7 +367,9 @@ class Plugins:
 
     def _complain(self, name: str, summary: str, fix: str = "", service: str | None = None) -> None:
         fix = fix or f"launcher plugins list; mend {name}"
-        self.problems.append(Problem(severity="warn", summary=summary, fix=fix, raised_by=name, service=service))
+        problem = Problem(severity="warn", summary=summary, fix=fix, raised_by=name, service=service)
+        if problem not in self.problems:  # who is told of events for days would fill memory with the same
+            self.problems.append(problem)
 
     # Private: asking.
 
@@ -415,10 +417,10 @@ class Plugins:
     ) -> Any:
         """`guarded`, and whoever traces is told of it."""
         if self.on_call is None:
-            return guarded(name, hook, call, extra_seconds, self._redact)
+            return guarded(name, hook, call, extra_seconds, self._redact, service)
         began = time.perf_counter()
         try:
-            answer = guarded(name, hook, call, extra_seconds, self._redact)
+            answer = guarded(name, hook, call, extra_seconds, self._redact, service)
         except LauncherError as error:
             self.on_call(HookCall(name, hook, service, time.perf_counter() - began, failure=error.summary))
             raise

@@ -15,7 +15,7 @@ PROXY = "docker-proxy"  # the process by which the engine publishes a port
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that listens on a port, and its user, as far as this user may see it; as text, in words for a person."""
+    """The process that listens on a port, and its user, as far as we may see them; as text, in words for a person."""
 
     pid: int | None = None
     name: str | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from service_launcher.errors import ConfigurationError, LauncherError
+from service_launcher.errors import ConfigurationError
 from service_launcher.printing import print_problems
 
 if TYPE_CHECKING:
@@ -47,11 +47,8 @@ class Session:
 
     @cached_property
     def plugin_commands(self) -> Mapping[str, click.Command]:
-        """The plugins' commands by name; who fails to tell them is named on standard error."""
-        try:
-            plugins = self.launcher.plugins
-        except LauncherError:
-            return {}  # --help has to work without an installation
+        """The plugins' commands by name; who fails to tell them is named on standard error. Raises LauncherError."""
+        plugins = self.launcher.plugins
         known = len(plugins.problems)
         found = {name: command for name, (_, command) in plugins.commands().items()}
         print_problems(plugins.problems[known:])

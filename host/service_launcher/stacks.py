@@ -84,7 +84,7 @@ def _one_by_one(phases: Sequence[str], operate: Callable[..., OperationReport], 
 
 def _chosen(launcher: Launcher, phases: Sequence[str]) -> list[str]:
     known = launcher.graph.phases()
-    launcher.select(phases=phases)  # an unknown phase is refused before anything is shown
+    launcher.select(phases=phases or ["all"])  # a phase without services is refused before anything is shown
     return [phase for phase in known if not phases or "all" in phases or phase in phases]
 
 

@@ -6,6 +6,7 @@ import importlib.metadata
 import inspect
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,27 @@ def test_a_start_that_hangs_is_given_up_after_its_own_time(load: Any, monkeypatc
     assert 1.0 < time.monotonic() - began < 3
 
 
+def test_a_call_that_was_given_up_is_not_made_again_before_it_has_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`serve` and `watch` ask every few seconds, for days."""
+    monkeypatch.setattr(guard, "DEADLINES", {**guard.DEADLINES, "launcher_status": 0.1})
+    let_go, calls = threading.Event(), []
+
+    def hangs() -> str:
+        calls.append(threading.current_thread())
+        assert let_go.wait(20)
+        return "back"
+
+    words = "plugin theirs did not return from launcher_status within 0.1 s"
+    for _ in range(3):
+        with pytest.raises(PluginFailed, match=words):
+            guarded("theirs", "launcher_status", hangs, service="hung")
+    assert len(calls) == 1
+    assert guarded("theirs", "launcher_status", lambda: "fine", service="another") == "fine"
+    let_go.set()
+    calls[0].join(20)
+    assert guarded("theirs", "launcher_status", hangs, service="hung") == "back"
+
+
 def test_an_import_that_hangs_is_given_up(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "DEADLINES", {**guard.DEADLINES, "load": 0.2})
     found = load("hangs_on_import", "sound")
@@ -98,7 +120,8 @@ def test_a_failure_about_the_plugins_own_service_is_an_error(load: Any) -> None:
 
 def test_a_listener_that_raises_is_a_warning_and_the_next_is_told(load: Any) -> None:
     found = load("raises_in_event", "sound")
-    found.tell(Event(what="operation.started", actor="ana"), Environment({}))
+    for _ in range(3):  # and said once
+        found.tell(Event(what="operation.started", actor="ana"), Environment({}))
     summary = "plugin raises_in_event failed in launcher_event: RuntimeError: do not tell me"
     told: list[Problem] = [p for p in found.problems if p.raised_by]
     assert [(p.severity, p.summary, p.raised_by) for p in told] == [("warn", summary, "raises_in_event")]

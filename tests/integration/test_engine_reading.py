@@ -185,6 +185,15 @@ def test_the_address_is_the_one_that_the_docker_command_would_take(
     for command in (["create", "far", "--docker", "host=tcp://10.0.0.7:2375"], ["use", "far"]):
         subprocess.run(["docker", "context", *command], check=True, capture_output=True)
     assert reading.endpoint() == "tcp://10.0.0.7:2375"
+    monkeypatch.setenv("DOCKER_CONTEXT", "gone")  # docker refuses it, so what the usual engine says is of no use
+    with pytest.raises(EngineUnavailable, match="there is no docker context named gone"):
+        Engine().containers()
+    assert subprocess.run(["docker", "ps"], check=False, capture_output=True).returncode == 1
+    for metadata in (tmp_path / "contexts/meta").glob("*/meta.json"):
+        metadata.write_text("no JSON")
+    monkeypatch.delenv("DOCKER_CONTEXT")
+    with pytest.raises(EngineUnavailable, match="there is no docker context named far"):
+        Engine().containers()
     monkeypatch.setenv("DOCKER_CONTEXT", "default")
     assert reading.endpoint() == reading.USUAL_ADDRESS
     monkeypatch.setenv("DOCKER_HOST", "unix:///run/other.sock")

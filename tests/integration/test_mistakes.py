@@ -22,6 +22,28 @@ def test_an_unknown_phase_is_named_with_the_known_ones(installation: Installatio
     assert "'toolz' is no phase (known: tools)" in done.err
 
 
+def test_stacks_without_any_service_are_not_complete(installation: Installation) -> None:
+    manifest = {"version": 1, "services": [{"id": "docs", "type": "docs", "path": ".", "start": "true"}]}
+    (installation.root / "config/services-manifest.json").write_text(json.dumps(manifest))
+    (installation.root / "config/plugins.toml").write_text("only = []\n")
+    for arguments in ((), ("--phase", "all"), ("--list",)):
+        for script in ("start", "stop"):
+            done = installation.run(f"scripts/docker/{script}-stacks.sh", *arguments)
+            assert (done.code, done.out) == (2, ""), done.text
+            assert "no service is in any phase" in done.err
+
+
+def test_a_plugins_command_says_why_it_cannot_be_found(installation: Installation) -> None:
+    """`No such command` would send people looking for the plugin."""
+    (installation.root / ".env.local").write_text("this is no assignment\n")
+    done = installation.launcher("kestra", "--help")
+    assert done.code == 2
+    assert ".env.local" in done.err
+    assert "No such command" not in done.err
+    assert "kestra" not in installation.launcher("--help").out
+    assert installation.launcher("--help").code == 0
+
+
 def test_an_unknown_service_is_named_with_the_known_ones(installation: Installation) -> None:
     done = installation.launcher("start", "kestrel")
     assert done.code == 2

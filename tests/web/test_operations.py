@@ -87,6 +87,8 @@ def test_a_plan_an_explanation_and_logs_are_what_the_commands_print(running: Ser
     assert told["cause"] == running.installation.launcher("explain", "kestra", "--json").json()["cause"]
     lines = running.call("GET", "/api/services/kestra/logs?tail=5", "viewer").body.decode().splitlines()
     assert [json.loads(line)["text"] for line in lines] == ["REHEARSAL stand-in, not Kestra"]
-    assert running.call("GET", "/api/services/kestra/logs?grep=(", "viewer").status == 422
+    assert len(running.call("GET", "/api/services/kestra/logs?grep=stand-in,", "viewer").body.splitlines()) == 1
+    assert running.call("GET", "/api/services/kestra/logs?grep=stand.in", "viewer").body == b"", "no expression"
+    assert running.call("GET", "/api/services/kestra/logs?grep=(", "viewer").status == 200
     assert running.call("GET", "/api/services/kestra/logs?tail=100001", "viewer").status == 422
     assert running.call("GET", "/api/services/kestra/logs?grep=nothing", "viewer").body == b""

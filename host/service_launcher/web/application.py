@@ -231,7 +231,7 @@ class Api:
         grep: Annotated[str | None, Query(max_length=WORD_LENGTH)] = None,
         follow: bool = False,
     ) -> StreamingResponse:
-        """The output of a service's container, one JSON object a line; secrets are masked."""
+        """The output of a service's container, one JSON object a line; secrets are masked. `grep` is plain text."""
         launcher, _ = await run_in_threadpool(self.installation.readable)
         if since is not None and since.tzinfo is None:
             raise Refused(422, "config", "since needs a time zone")
