@@ -8,7 +8,7 @@ from pathlib import Path
 
 from service_launcher import Host, Problem
 
-from launcher_kestra.services import POSTGRES, postgres_major
+from launcher_kestra.services import DATA_TARGET, POSTGRES, postgres_major
 
 VOLUME = "tools-kestra-postgres-data"
 
@@ -16,6 +16,7 @@ VOLUME = "tools-kestra-postgres-data"
 def problems(host: Host) -> Iterator[Problem]:
     """Where image and data are of different majors; nothing where one of them cannot be found out."""
     wanted = image_major(host)
+    yield from _place(host, wanted)
     try:
         present = data_major(host) or _container_major(host)
     except OSError:
@@ -25,6 +26,16 @@ def problems(host: Host) -> Iterator[Problem]:
         summary = f"the image {image} is PostgreSQL {wanted}, and the data in the volume {VOLUME} is of {present}"
         fix = f"set KESTRA_POSTGRES_IMAGE to an image of PostgreSQL {present}; another major needs dump and restore"
         yield Problem(severity="error", summary=summary, fix=fix)
+
+
+def _place(host: Host, major: int | None) -> Iterator[Problem]:
+    """Where the volume would be mounted beside the folder in which this major keeps its files, which would be lost."""
+    target = host.environment.get(DATA_TARGET)
+    expected = "/var/lib/postgresql" if (major or 0) >= 18 else "/var/lib/postgresql/data"
+    if major and target and target.rstrip("/") != expected:
+        words = f"{DATA_TARGET} is {target}, and PostgreSQL {major} keeps its data in {expected}"
+        fix = f"take {DATA_TARGET} out of .env: the launcher knows the place by the image"
+        yield Problem(severity="error", summary=f"{words}: it would not be in the volume {VOLUME}", fix=fix)
 
 
 def image_major(host: Host) -> int | None:

@@ -49,12 +49,17 @@ def run(session: Any, detach: bool, port: int | None, management_port: int | Non
         if left is not None:
             # Stopped, and made by us or by compose: all its data is in volumes and folders.
             host.run(["docker", "rm", "--", left.id], seconds=60)
-        done = host.run(argv, seconds=DOCKER_SECONDS if detach else 10**8, variables=values, terminal=not detach)
+        made = argv if detach else ["docker", "create", *argv[2:]]
+        done = host.run(made, seconds=DOCKER_SECONDS, variables=values, terminal=not detach)
+    if not detach and done.exit_code == 0:
+        # Without the lock: who follows it for days must keep nobody from stopping it.
+        followed = ["docker", "start", "--attach", "--", service["container_name"]]
+        return host.run(followed, seconds=10**8, terminal=True).exit_code
     if detach and done.exit_code:
         raise LauncherError(f"docker run failed: {host.redact(done.output).strip()[-500:]}", "launcher status kestra")
     if detach:
         click.echo(f"{service['container_name']} runs by hand; launcher status kestra tells when it is ready")
-    return 0 if detach else done.exit_code
+    return done.exit_code
 
 
 def command(service: Mapping[str, Any], project: Mapping[str, Any], detach: bool) -> tuple[list[str], dict[str, str]]:

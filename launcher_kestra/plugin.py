@@ -156,7 +156,8 @@ def _just_healthy(host: Host) -> bool:
     """Whether the health check has passed only once so far; the API follows it by up to 5 s, the next check by 10."""
     container = KESTRA.container(host)
     detail = host.engine.detail(container.id) if container else None
-    return detail is not None and [check.exit_code for check in detail.health_log[-2:]].count(0) < 2
+    passed = [check.exit_code == 0 for check in detail.health_log] if detail is not None else []
+    return passed.count(True) == 1 and passed[-1]
 
 
 def _database_loss(host: Host, kestra_since: datetime | None) -> str | None:
@@ -170,7 +171,7 @@ def _database_loss(host: Host, kestra_since: datetime | None) -> str | None:
         return None
     age = datetime.now(UTC) - detail.started_at
     if age < AFTER_DATABASE_START:
-        ago = f"{age.seconds} s ago"
+        ago = f"{max(0, round(age.total_seconds()))} s ago"
         advice = "if it stays so: launcher restart kestra"
         return f"it is older than its database's last start {ago} and may still end; {advice}"
     return None

@@ -63,7 +63,7 @@ def rolling(image: str) -> str | None:
     name = tag(image).removesuffix("-slim").removesuffix("-no-plugins")
     if name == "latest-full":
         return "stands still at 0.20, which gets no fixes and has no login"
-    if name in ("latest-lts", "develop") or re.fullmatch(r"v?\d+(\.\d+)?", name):
+    if name in ("latest", "latest-lts", "develop") or re.fullmatch(r"v?\d+(\.\d+)?", name):
         return "is a rolling tag: the next pull can be another version"
     return None
 

@@ -34,7 +34,8 @@ def judge(
 
     def health(verdict: Verdict, words: str) -> Evidence:
         seen, counts = (last and last.ended_at) or now(), FRESH_SECONDS
-        if detail.health_interval >= FRESH_SECONDS:  # the engine's own default is 30 s
+        # The engine waits its interval from the end of a run, and its own default is 30 s.
+        if detail.health_interval + detail.health_timeout > FRESH_SECONDS:
             counts = detail.health_interval + detail.health_timeout + OVERDUE_SECONDS
         return Evidence(layer="health", verdict=verdict, detail=words, observed_at=seen, counts_seconds=counts)
 
@@ -44,6 +45,9 @@ def judge(
             return ServiceState.READY, f"running; it has no health check{killed}", tuple(evidence)
         case "healthy":
             evidence.append(health(Verdict.OK, f"healthy{said}"))
+            # Only where its last end is known: it may have been long ago, and now it is well.
+            if detail.restart_count >= CRASHES and last_end() and (loop := _crash_loop(detail, last_end)):
+                return ServiceState.DEGRADED, f"healthy for the moment, but in a {loop}", tuple(evidence)
             return ServiceState.READY, f"running and healthy{killed}", tuple(evidence)
         case "starting":
             evidence.append(health(Verdict.PENDING, f"starting{said}"))
@@ -52,6 +56,8 @@ def judge(
             return ServiceState.STARTING, f"running, its health check has not passed yet{said}", tuple(evidence)
         case other:
             evidence.append(health(Verdict.BAD, f"{other}{said}"))
+            if loop := _crash_loop(detail, last_end, f", and its health check fails{said}"):
+                return ServiceState.FAILED, loop, tuple(evidence)
             return ServiceState.DEGRADED, f"running, but its health check fails{said}", tuple(evidence)
 
 

@@ -444,10 +444,12 @@ def _refused(explanation: object) -> EngineUnavailable:
 
 
 def _silent(error: Exception) -> EngineUnavailable:
-    return EngineUnavailable(
-        f"the Docker Engine at {endpoint()} does not answer ({_reason(error)})",
-        "start it (systemctl start docker, or scripts/up), then: launcher status",
-    )
+    address, why = endpoint(), _reason(error)
+    fix = "start it (systemctl start docker, or scripts/up), then: launcher status"
+    if why == "permission denied":
+        socket = address.removeprefix("unix://")
+        fix = f"ls -l {socket}; join the group that it belongs to (sudo usermod -aG docker $USER), then log in again"
+    return EngineUnavailable(f"the Docker Engine at {address} does not answer ({why})", fix)
 
 
 def _reason(error: BaseException) -> str:

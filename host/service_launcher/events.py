@@ -207,11 +207,14 @@ def _events(data: bytes) -> Iterator[Event]:
 def _wanted(events: Iterable[Event]) -> set[str]:
     """What of these events was up when last something was asked of it.
 
-    The engine tells a stop that is part of a restart as it tells any other; only the operation knows better.
+    The engine tells a stop that is part of a start or restart, as of what crashes or has changed, as it tells any
+    other; only the operation knows better.
     """
     found: set[str] = set()
     before: dict[str, set[str]] = {}  # what was wanted when an operation began
     on_the_way: dict[str, datetime] = {}  # when an operation has stopped a service to start it again
+    events = list(events)
+    starts = _starts(events)
     for event in events:
         service, requested = event.service, event.detail.get("requested")
         if event.what == "operation.started" and event.operation:
@@ -224,8 +227,25 @@ def _wanted(events: Iterable[Event]) -> set[str]:
             on_the_way[service] = event.time
             if service in before.get(event.operation or "", ()):
                 found.add(service)
-        elif requested and not (event.actor == "engine" and event.time <= on_the_way.get(service, NEVER)):
-            found.discard(service)
+        elif requested:
+            ours = event.time <= on_the_way.get(service, NEVER)
+            ours = ours or any(since <= event.time <= until for since, until in starts.get(service, ()))
+            if event.actor != "engine" or not ours:
+                found.discard(service)
+    return found
+
+
+def _starts(events: Iterable[Event]) -> dict[str, list[tuple[datetime, datetime]]]:
+    """From when until when each service was being started; nothing of an operation that was killed, or goes on."""
+    begun: dict[str | None, Event] = {}
+    found: dict[str, list[tuple[datetime, datetime]]] = {}
+    for event in events:
+        if event.what == "operation.started" and event.detail.get("action") != "stop":
+            begun[event.operation] = event
+        elif event.what == "operation.finished" and event.operation in begun and "seconds" in event.detail:
+            start = begun.pop(event.operation)
+            for service in start.detail.get("services", ()):
+                found.setdefault(service, []).append((start.time, event.time))
     return found
 
 

@@ -107,7 +107,8 @@ CAUSES = (
     Cause(
         id="host-unknown",
         pattern=r"UnknownHostException: (?P<host>[\w.-]+)|could not translate host name \"(?P<name>[^\"]+)\"|"
-        r"getaddrinfo \w+ (?P<node>\S+)|Name or service not known|bad address",
+        r"getaddrinfo \w+ (?P<node>\S+)|Name or service not known|bad address|"
+        r"Temporary failure in name resolution|lookup \S+(?: on \S+)?: no such host",
         sentence="a host name that it needs is unknown on its networks: {line}",
         fix="launcher status; start what it needs, then: launcher start {service}",
     ),

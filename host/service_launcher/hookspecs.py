@@ -99,7 +99,7 @@ def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:  # type:
     """The state of this service, with evidence for it.
 
     Asked of the owner: for status, after each event while waiting, and every 0.2 s once only the application is
-    awaited. It has to answer within 3 s.
+    awaited. It has to answer within 3 s. `ready` is believed only while none of the evidence says otherwise.
     """
 
 

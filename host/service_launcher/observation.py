@@ -141,7 +141,9 @@ class Observer:
         self.took[service] = round(time.monotonic() - began, 4)
         if status.state in (ServiceState.SKIPPED, ServiceState.UNMANAGED):
             status = status.model_copy(update={"counted": False})  # a check of nothing is never healthy
-        return _not_fresh(status) or status if status.state is ServiceState.READY else status
+        if status.state is not ServiceState.READY:
+            return status
+        return _contradicted(status) or _not_fresh(status) or status
 
     def _status(self, service: str, view: EngineView) -> ServiceStatus:
         entry = self.graph.entries[service]
@@ -199,6 +201,22 @@ class Observer:
         return ServiceStatus(
             id=entry.id, state=ServiceState.UNMANAGED, message=message, stack=entry.stack, counted=False
         )
+
+
+_NOT_READY = {
+    Verdict.BAD: ServiceState.DEGRADED,
+    Verdict.UNKNOWN: ServiceState.UNKNOWN,
+    Verdict.PENDING: ServiceState.STARTING,
+}
+
+
+def _contradicted(status: ServiceStatus) -> ServiceStatus | None:
+    """The status by its own evidence, where its owner says ready and some of that says otherwise."""
+    for evidence in status.evidence:
+        if evidence.verdict in _NOT_READY:
+            words = f"its plugin calls it ready, but its {evidence.layer} evidence says: {evidence.detail}"
+            return status.model_copy(update={"state": _NOT_READY[evidence.verdict], "message": words})
+    return None
 
 
 def _not_fresh(status: ServiceStatus) -> ServiceStatus | None:

@@ -44,7 +44,7 @@ from service_launcher.observation import Observer
 
 POLL_SECONDS = 0.2  # the application's answer has no event
 REREAD_SECONDS = 5.0  # in case an event was lost
-SETTLE_SECONDS = 3.0  # a failure seen for so long is one; during its start a service may look ill for a moment
+SETTLE_SECONDS = 3.0  # a failure seen for so long is one, and so is success of which only running speaks
 GRACE_SECONDS = 30  # what a stop may take beyond a service's own time
 ENGINE_SECONDS = 60.0  # for so long a start waits for an engine that went away under it
 RECONNECT_SECONDS = 1.0
@@ -552,6 +552,7 @@ class _Wait:
         self.shown: Phase | None = None
         self._has_events = has_events
         self._failing_since: float | None = None
+        self._running_since: float | None = None
 
     def over(self, status: ServiceStatus) -> bool:
         """Whether there is nothing more to wait for."""
@@ -559,7 +560,15 @@ class _Wait:
             self._failing_since = None
         elif self._failing_since is None:
             self._failing_since = time.monotonic()
-        return status.state is ServiceState.READY or self.settled(status) or time.monotonic() > self.deadline
+        return self._ready(status) or self.settled(status) or time.monotonic() > self.deadline
+
+    def _ready(self, status: ServiceStatus) -> bool:
+        """Whether it is ready, and has been for a while where neither a health check nor a probe speaks for it."""
+        if status.state is not ServiceState.READY:
+            self._running_since = None
+            return False
+        self._running_since = self._running_since or time.monotonic()
+        return not _only_runs(status) or time.monotonic() - self._running_since >= SETTLE_SECONDS
 
     def settled(self, status: ServiceStatus) -> bool:
         """Whether the service has looked failed for long enough to believe it."""
@@ -579,6 +588,11 @@ def _down(status: ServiceStatus) -> bool:
     """Whether it will not come up by itself: failed, or ended after it was started, with whatever exit code."""
     ended = status.state is ServiceState.STOPPED and status.layer("container") is Verdict.BAD
     return ended or status.state is ServiceState.FAILED
+
+
+def _only_runs(status: ServiceStatus) -> bool:
+    """Whether that its container runs is all that makes it ready."""
+    return [e.layer for e in status.evidence if e.verdict is Verdict.OK] == ["container"]
 
 
 def _phase(status: ServiceStatus) -> Phase:

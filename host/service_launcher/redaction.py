@@ -45,13 +45,14 @@ def printable(text: str) -> str:
 
 def _forms(secret: str) -> set[str]:
     encoded = secret.encode("utf-8", "surrogateescape")  # a variable of the process may hold any bytes
-    as_json = json.dumps(secret)[1:-1]
+    as_json, with_letters = (json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False))
     forms = {
         secret,
         secret.replace("$", "$$"),
         as_json,
-        json.dumps(secret, ensure_ascii=False)[1:-1],
+        with_letters,
         json.dumps(as_json)[1:-1],
+        with_letters.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),  # as docker writes it
         quote(encoded, safe=""),
         quote_plus(encoded),
         encoded.decode("utf-8", "replace"),

@@ -376,7 +376,7 @@ BREAKS = (
     ),
     Break(
         "the age of evidence does not matter",
-        (Change(HOST + "observation.py", "return _not_fresh(status) or status if", "return status if"),),
+        (Change(HOST + "observation.py", "or _not_fresh(status) or status", "or status"),),
         ("clock wrong",),
     ),
     Break(

@@ -154,5 +154,6 @@ def two_hundred_readers(case: Case) -> Iterator[Seen]:
         assert served.call("GET", "/api/status").status == 200
         assert served.memory < 200_000_000, served.memory
         wait_for(lambda: served.state() == "degraded", 2, "Kestra is degraded for everybody")
-        yield Seen(case.read().state, 0, seconds)
+        seen = case.read()
+        yield Seen(seen.state, seen.code, seconds)
         case.engine.docker("unpause", POSTGRES)

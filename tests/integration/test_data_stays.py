@@ -80,6 +80,24 @@ def test_a_volume_that_is_gone_is_not_quietly_made_anew(installation: Installati
     assert done.code == 0, done.text
 
 
+def test_a_volume_that_would_be_mounted_beside_the_data_is_refused(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    """As after a way back from PostgreSQL 18: the server would begin without data, in a volume without a name."""
+    assert installation.launcher("start", "kestra-postgres").code == 0
+    before = engine.docker("volume", "ls", "--quiet")
+    elsewhere = {"KESTRA_POSTGRES_DATA_TARGET": "/var/lib/postgresql"}
+    done = installation.launcher("start", "kestra-postgres", **elsewhere)
+    assert done.code == 3, done.text
+    moved = "tools-kestra-postgres-data at /var/lib/postgresql instead of /var/lib/postgresql/data"
+    assert moved in done.err
+    assert installation.compose("down").code == 0
+    done = installation.launcher("start", "kestra-postgres", **elsewhere)
+    assert done.code == 3, done.text
+    assert "and PostgreSQL 17 keeps its data in /var/lib/postgresql/data" in done.err
+    assert engine.docker("volume", "ls", "--quiet") == before
+
+
 def test_another_major_version_of_the_database_is_refused(installation: Installation, engine: PrivateEngine) -> None:
     assert installation.launcher("start", "kestra-postgres").code == 0
     (installation.root / "Dockerfile").write_text("FROM local/postgres:17\nENV PG_MAJOR=18\n")

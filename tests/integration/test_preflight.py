@@ -247,3 +247,17 @@ def test_run_sh_refuses_beside_a_kestra_that_compose_runs_and_works_by_hand(copi
     assert refused.code == 3, refused.text
     assert "through compose" in refused.err
     assert installation.run("tools/kestra/scripts/stop.sh").code == 0
+
+
+def test_a_kestra_by_hand_that_somebody_follows_can_be_stopped_by_others(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    with installation.popen("kestra", "run", "--port", "8185", "--management-port", "8186") as following:
+        assert installation.await_state("kestra", "ready", 60)["mode"] == "manual"
+        assert following.poll() is None
+        done = installation.run("tools/kestra/scripts/stop.sh")
+        out = following.communicate(timeout=30)[0]
+    assert done.code == 0, done.text
+    assert following.returncode != 0
+    assert "REHEARSAL stand-in, not Kestra" in out
+    assert engine.docker("ps", "-aq", "--filter", "name=^tools-kestra$") == "", "--rm, as before"

@@ -78,6 +78,8 @@ HOST_LINES = {
     "host-unknown": (
         "java.net.UnknownHostException: elsewhere",
         'could not translate host name "db" to address: Name or service not known',
+        "dial tcp: lookup db on 127.0.0.11:53: no such host",
+        "psql: error: connection to server failed: Temporary failure in name resolution",
     ),
     "clocks-differ": ("the engine's clock is 3600 s ahead of the launcher's, so the age of its evidence is unknown",),
     "evidence-old": ("its health evidence is 3600 s old (passed); it counts for 15 s",),

@@ -93,3 +93,21 @@ def test_what_a_health_check_says_is_redacted_before_it_is_cut(health: str) -> N
     for text in (words, *(e.detail for e in evidence)):
         assert SECRET[:6] not in text
     assert MASK[:3] in evidence[-1].detail
+
+
+@pytest.mark.parametrize(("end", "means"), [(SHORT, "degraded"), (LONG, "ready"), (None, "ready")])
+def test_a_crash_loop_that_gets_healthy_each_time_is_not_ready(end: End | None, means: str) -> None:
+    """Between two deaths its check passes; how it ended has to be known, or an old trouble would count for minutes."""
+    found, words = state(detail(health="healthy", restart_count=50), end)
+    assert found == means
+    assert ("crash loop: it ended with exit code 3, restarted 50 times" in words) == (means == "degraded")
+    assert state(detail(health="unhealthy", restart_count=50), SHORT)[0] is ServiceState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("interval", "timeout", "counts"), [(5, 3, 15.0), (10, 5, 15.0), (10, 30, 45.0), (30, 30, 65.0)]
+)
+def test_a_health_check_counts_until_its_next_run_is_overdue(interval: float, timeout: float, counts: float) -> None:
+    """The engine counts its interval from the end of a run, which may take as long as its timeout."""
+    found = judge(detail(health="healthy", health_interval=interval, health_timeout=timeout), lambda: None, str)[2]
+    assert [e.counts_seconds for e in found if e.layer == "health"] == [counts]

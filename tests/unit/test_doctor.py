@@ -270,6 +270,8 @@ def test_versions_of_kestra_with_known_holes(image: str, known: int, doubtful: b
     ("image", "rolls"),
     [
         ("kestra/kestra:v1.3", True),
+        ("kestra/kestra:latest", True),
+        ("kestra/kestra:latest-slim", True),
         ("kestra/kestra:latest-lts", True),
         ("kestra/kestra:latest-full", True),
         ("kestra/kestra:develop-slim", True),

@@ -344,3 +344,34 @@ def test_a_stop_by_hand_is_a_wish_also_after_an_operation_that_was_killed(
     ):
         log.record(told)
     assert log.wanted() == wanted
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_stop_by_a_start_that_then_fails_is_no_wish(log: EventLog, late: bool, cut_off: bool) -> None:
+    """What crashes or has changed is stopped before it is started; `watch`, which does that, would give up at once."""
+    detail = {"outcome": "failed"} if cut_off else {"outcome": "failed", "seconds": 0.1}
+    begun = operation("operation.started", "start", "one")
+    engines = changed("one", actor="engine", state="stopped", requested=True)
+    for told in (
+        changed("one", state="ready"),
+        begun,
+        *(() if late else (engines,)),
+        changed("one", state="failed"),
+        Event(what="operation.finished", operation="start", actor="ana", detail=detail),
+        *((engines,) if late else ()),
+    ):
+        log.record(told)
+    # Of a launcher that was killed nobody knows until when it was at work.
+    assert log.wanted() == (set() if cut_off else {"one"})
+
+
+def test_a_stop_by_hand_after_a_start_is_a_wish(log: EventLog) -> None:
+    for told in (
+        operation("operation.started", "start", "one"),
+        changed("one", state="ready"),
+        Event(what="operation.finished", operation="start", actor="ana", detail={"seconds": 0.1}),
+        changed("one", actor="engine", state="stopped", requested=True),
+    ):
+        log.record(told)
+    assert log.wanted() == set()

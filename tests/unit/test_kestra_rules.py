@@ -8,19 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from service_launcher import AutoStart, Verdict
+from service_launcher import AutoStart, Host, Verdict
 from service_launcher.compose import ComposeProject
 from service_launcher.envfile import Environment, Variable
 from service_launcher.prober import MAX_BYTES, Answer
 from service_launcher.redaction import Redactor
 
-from launcher_kestra import credentials, probe
+from launcher_kestra import credentials, database, plugin, probe
 from launcher_kestra.manual import _plain, command
 from launcher_kestra.plugin import launcher_auto_start
-from launcher_kestra.services import FILE, HARDENED_FILE, KESTRA, POSTGRES, ToolsService
+from launcher_kestra.services import FILE, HARDENED_FILE, KESTRA, POSTGRES, ToolsService, postgres_major
 
 CHECKOUT = Path(__file__).parents[2]
 GOOD = "Right1Password"
@@ -325,3 +326,46 @@ def test_an_image_built_here_is_never_pulled(rendered: Any) -> None:
     assert "--pull=never" in argv
     assert "--rm" in argv
     assert "--restart" not in argv
+
+
+@pytest.mark.parametrize(
+    ("codes", "just"),
+    [
+        ([], False),
+        ([0], True),
+        ([1, 1, 0], True),
+        ([0, 0], False),
+        ([0, 1], False),
+        ([0, 0, 0, 0, 1], False),
+        ([1], False),
+    ],
+)
+def test_kestra_is_just_healthy_after_its_first_passed_check_only(
+    monkeypatch: pytest.MonkeyPatch, codes: list[int], just: bool
+) -> None:
+    """Days later an API that is silent is ill, also while the health check has not failed three times yet."""
+    checks = [SimpleNamespace(exit_code=code) for code in codes]
+    engine = SimpleNamespace(detail=lambda container_id: SimpleNamespace(health_log=checks))
+    monkeypatch.setattr(ToolsService, "container", lambda self, host: SimpleNamespace(id="1"))
+    assert plugin._just_healthy(cast(Host, SimpleNamespace(engine=engine))) is just
+
+
+@pytest.mark.parametrize(
+    ("image", "target", "refused"),
+    [
+        ("postgres:17", None, False),
+        ("postgres:17", "/var/lib/postgresql/data", False),
+        ("postgres:17", "/var/lib/postgresql/data/", False),
+        ("postgres:17", "/var/lib/postgresql", True),
+        ("postgres:17", "/data", True),
+        ("postgres:18", "/var/lib/postgresql", False),
+        ("postgres:18", "/var/lib/postgresql/data", True),
+        ("postgres", "/data", False),
+    ],
+)
+def test_a_volume_beside_the_data_is_refused(image: str, target: str | None, refused: bool) -> None:
+    """The server would begin without data, in a volume without a name."""
+    values = {"KESTRA_POSTGRES_IMAGE": image, DATA_TARGET: target}
+    found = list(database._place(host(**values), postgres_major(host(**values))))
+    assert [problem.severity for problem in found] == ["error"] * refused
+    assert all(f"{DATA_TARGET} is {target}" in problem.summary for problem in found)

@@ -27,6 +27,9 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON in JSON": lambda s: json.dumps({"line": json.dumps({"password": s})}),
     "URL": lambda s: f"postgresql://kestra:{quote(s, safe='')}@db/kestra",
     "form": lambda s: f"password={quote_plus(s)}&user=x",
+    "JSON as docker writes it": lambda s: (
+        json.dumps(s, ensure_ascii=False)[1:-1].replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    ),
     "base64 alone": lambda s: in_base64(s, after=""),
     "base64 at offset 0": in_base64,
     "base64 at offset 1": lambda s: in_base64(s, before=1),
