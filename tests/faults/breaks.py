@@ -454,7 +454,7 @@ BREAKS = (
         (
             Change(
                 HOST + "operation.py",
-                "return status.state is ServiceState.READY or self.settled(status)",
+                "return self._ready(status) or self.settled(status)",
                 "return True or self.settled(status)",
             ),
         ),
