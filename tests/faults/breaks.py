@@ -86,6 +86,7 @@ BREAKS = (
                 "with contextlib.suppress(EventStreamEnded), self.engine.watch() as changes:",
                 "with self.engine.watch() as changes:",
             ),
+            Change(HOST + "operation.py", "ENGINE_SECONDS = 60.0", "ENGINE_SECONDS = 0.0"),
         ),
         ("event stream dropped",),
     ),
@@ -106,8 +107,11 @@ BREAKS = (
         ("engine slow",),
     ),
     Break(
-        "exit code 137 is not what a stop leaves behind",
-        (Change(HOST + "container_state.py", " or (detail.exit_code == 137 and not detail.oom_killed)", ""),),
+        "whoever was asked to end has failed",
+        (
+            Change(HOST + "container_state.py", "ON_REQUEST = (0, 130, 143)", "ON_REQUEST = (0,)"),
+            Change(HOST + "container_state.py", " or (detail.exit_code == 137 and not detail.oom_killed)", ""),
+        ),
         (
             "engine crashed",
             "engine crashed under kestra",
@@ -496,7 +500,10 @@ BREAKS = (
     ),
     Break(
         "log lines are read whole",
-        (Change(HOST + "logs.py", "rest = rest[:most]", "rest = rest"),),
+        (
+            Change(HOST + "logs.py", "rest = rest[:most]", "rest = rest"),
+            Change(HOST + "logs.py", "yield line[:most], left_out + max(0, len(line) - most)", "yield line, 0"),
+        ),
         ("log flood",),
     ),
     Break(
