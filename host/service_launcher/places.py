@@ -28,9 +28,7 @@ def problems(
     present container. Where there is none, what was recorded when the service was last ready counts.
     """
     allowed = service in (host.environment.get(ALLOW) or "").split(",")
-    now, wanted = list(now), list(wanted)
     before = {mount.target: mount.source for mount in now} or dict(host.last_places())
-    targets = {mount["target"] for mount in wanted}
     volumes: dict[str, Volume] | None = None
     for mount in wanted:
         source, target = _source(mount, config), mount["target"]
@@ -41,13 +39,6 @@ def problems(
                 allowed,
                 f"{service} would use {source} for {target} instead of {old}, where its data is",
                 f"set it back to {old}, or move the data there first",
-            )
-        elif moved := [m.target for m in now if m.source == source and m.target not in targets]:
-            yield _problem(
-                service,
-                allowed,
-                f"{service} would find {source} at {target} instead of {moved[0]}, and its data not at all",
-                f"set the folder in the container back to {moved[0]}",
             )
         elif mount["type"] == "volume":
             volumes = host.engine.volumes() if volumes is None else volumes

@@ -81,13 +81,13 @@ class _Names:
     def __init__(self, names: Mapping[str, object]) -> None:
         self.__dict__.update(names)
 
-    @classmethod
-    def of(cls, target: object) -> _Names:
-        """Those of a module or object; looking at them may run its code."""
-        return cls({name: getattr(target, name) for name in dir(target) if not name.startswith("__")})
-
     def __dir__(self) -> Iterable[str]:
         return self.__dict__
+
+
+def _looked_at(target: object) -> tuple[object, _Names]:
+    """A module or object with its members; looking at these may run its code."""
+    return target, _Names({name: getattr(target, name) for name in dir(target) if not name.startswith("__")})
 
 
 _SPECIFIED = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("launcher_")}
@@ -320,7 +320,7 @@ class Plugins:
             return
         try:
             self._loading.begin(plugin.name)
-            hooks = self._called(plugin.name, "load", lambda: _Names.of(loaded(entry_point)))
+            _, hooks = self._called(plugin.name, "load", lambda: _looked_at(loaded(entry_point)))
             restore_pluggy(plugin.name)
             manager = pluggy.PluginManager(hookspecs.PROJECT)
             manager.register(hooks, name=plugin.name)
@@ -424,8 +424,7 @@ class Plugins:
         except LauncherError as error:
             self.on_call(HookCall(name, hook, service, time.perf_counter() - began, failure=error.summary))
             raise
-        shown = answer if hook == "load" else answer[0] if answer else None
-        self.on_call(HookCall(name, hook, service, time.perf_counter() - began, shown))
+        self.on_call(HookCall(name, hook, service, time.perf_counter() - began, answer[0] if answer else None))
         return answer
 
     def _shown(self, answer: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service_launcher.errors import UnknownPhase
 from service_launcher.models import ServiceState
 from service_launcher.progress import shown
 
@@ -84,7 +85,10 @@ def _one_by_one(phases: Sequence[str], operate: Callable[..., OperationReport], 
 
 def _chosen(launcher: Launcher, phases: Sequence[str]) -> list[str]:
     known = launcher.graph.phases()
-    launcher.select(phases=phases or ["all"])  # a phase without services is refused before anything is shown
+    launcher.select(phases=phases)  # an unknown phase is refused before anything is shown
+    if not known:
+        words = "no service is in any phase: neither a plugin nor the manifest names one with a stack"
+        raise UnknownPhase(words, "launcher plugins list")
     return [phase for phase in known if not phases or "all" in phases or phase in phases]
 
 

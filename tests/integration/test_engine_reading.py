@@ -100,7 +100,11 @@ def test_a_frozen_engine_leaves_no_thread_behind(engine: PrivateEngine, monkeypa
         for _ in range(3):
             with pytest.raises(EngineUnavailable), asked.watch():
                 pass
-        assert not [t for t in threading.enumerate() if t.name == "engine events" and t.is_alive()]
+        wait_for(
+            lambda: not [t for t in threading.enumerate() if t.name == "engine events"],
+            3,
+            "each of its threads has ended",
+        )
     finally:
         engine.signal(signal.SIGCONT)
         asked.close()

@@ -213,6 +213,9 @@ class PluginContract:
             self.kill(entry, started)
             status = started.status([entry.id]).statuses[0]
             assert status.state is not ServiceState.READY, f"{entry.id} was killed and is said to be {status.message}"
+            with started.host(entry.id) as host:  # the host would see through it by the evidence
+                told = started.plugins.status(entry, host)
+            assert told.state is not ServiceState.READY, f"{entry.id} was killed, and its plugin says {told.message}"
         again = started.start([entry.id for entry in entries])
         assert again.exit_code == 0, _why(again)
 
