@@ -7,6 +7,7 @@ On the stand-in, on a private Docker Engine, in a network namespace of its own. 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,9 @@ import time
 from pathlib import Path
 
 import docker
+from service_launcher.events import EventLog
+from service_launcher.models import Event
+from service_launcher.redaction import Redactor
 
 from bench.measure import Figure, Measured, main, must, ratio, timed
 from tests.engines import wait_for
@@ -29,7 +33,7 @@ OTHERS_FILE = "tools/compose/docker-compose.others.yml"
 EVENTS = 10_000
 READING = (
     ("status",), ("status", "--json"), ("plan",), ("list",), ("config",), ("events",), ("explain", "kestra"),
-    ("logs", "kestra"), ("plugins", "list"), ("manifest", "check"),
+    ("logs", "kestra"), ("plugins", "list"), ("manifest", "check"), ("doctor",), ("health",),
 )  # fmt: skip
 
 
@@ -121,27 +125,50 @@ def _crowd(folder: Path, root: Path) -> dict[str, str]:
 
 
 def memory(installation: Installation, rounds: int) -> list[Figure]:
-    """Resident memory of a process that follows events while ten thousand of them come."""
+    """Resident memory of processes that follow events while ten thousand come from the Engine and into the record.
+
+    For `watch` a service is down that an operator has stopped, so that it looks into the record again and again.
+    """
     up(installation)
     client = docker.DockerClient(base_url=installation.engine.address)
     container = client.containers.get(KESTRA)
-    resident = []
-    with (
-        tempfile.TemporaryFile("w") as out,
-        installation.popen("events", "--follow", "--json", into=out) as process,
-    ):
-        wait_for(lambda: _resident(process.pid) > 30, 20, "it follows")
+    container.stop()
+    record = EventLog(installation.root / ".launcher/events.jsonl", Redactor())
+    flip = [
+        Event(
+            what="health.changed",
+            service="kestra-orchestrator",
+            actor="engine",
+            detail={"health": h, "container": KESTRA},
+        )
+        for h in ("healthy", "unhealthy")
+    ]
+    followers = {("events", "--follow", "--json"): [], ("watch",): []}  # fmt: skip
+    with tempfile.TemporaryFile("w") as out, contextlib.ExitStack() as stack:
+        running = [
+            (stack.enter_context(installation.popen(*command, into=out)), series)
+            for command, series in followers.items()
+        ]
+        for process, _ in running:
+            wait_for(lambda process=process: _resident(process.pid) > 30, 20, "it follows")
         for number in range(EVENTS):
             container.rename(f"{KESTRA}-{number}" if number % 2 == 0 else KESTRA)
+            record.record(flip[number % 2])
             if number % (EVENTS // 10) == 0:
-                resident.append(_resident(process.pid))
-        resident.append(_resident(process.pid))
-        process.send_signal(signal.SIGINT)
-        process.wait(10)
+                for process, series in running:
+                    series.append(_resident(process.pid))
+        for process, series in running:
+            series.append(_resident(process.pid))
+            process.send_signal(signal.SIGINT)
+            process.wait(10)
     client.close()
     return [
-        Figure(f"memory after {EVENTS} events", resident[-1], "MB", 100.0, resident, []),
-        Figure("memory gained after the first tenth", resident[-1] - resident[1], "MB", 5.0, resident, []),
+        figure
+        for (name, *_), series in followers.items()
+        for figure in (
+            Figure(f"memory of {name} after {EVENTS} events", series[-1], "MB", 100.0, series, []),
+            Figure(f"memory that {name} gained after the first tenth", series[-1] - series[1], "MB", 5.0, series, []),
+        )
     ]
 
 

@@ -58,7 +58,7 @@ EVENTS = {
     "operation.finished": "It ended; `outcome` (succeeded, failed, cancelled), `exit_code`, `seconds`, `services`. "
     "For one whose launcher was killed the next operation writes it; `outcome` (failed), `message`.",
     "state.changed": "A service is in another state; `state` and, where known, `before`, `message`, `places` "
-    "(where its data is) or `requested` (somebody asked for it).",
+    "(where its data is), `image`, `image_id` or `requested` (somebody asked for it).",
     "container.died": "A container ended; `container`, `exit_code`.",
     "container.oom": "The kernel ended a process of a container for lack of memory; `container`.",
     "health.changed": "A container's health check changed its verdict; `container`, `health`.",
@@ -90,6 +90,7 @@ PRINTED: Mapping[str, str] = {
     "launcher restart": "`OperationReport`",
     "launcher explain": "`Explanation`",
     "launcher events": "`Event`, one a line",
+    "launcher logs": "`LogLine`, one a line",
     "launcher doctor": "`Diagnosis`",
     "launcher health": "`HealthReport`",
     "launcher config": '`{"variables": [{"name", "value", "source", "meaning"}]}`',
@@ -108,6 +109,7 @@ RECORDS: tuple[type[BaseModel], ...] = (
     models.OperationReport,
     models.Explanation,
     models.Event,
+    models.LogLine,
     models.Diagnosis,
     health_records.HealthReport,
 )

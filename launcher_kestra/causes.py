@@ -105,7 +105,7 @@ KESTRA = (
     ),
     Cause(
         id="configuration-yaml",
-        pattern=r"while parsing a (?:block|flow) \w+[^\n]*",
+        pattern=r"while parsing an? [a-z][^\n]*",
         sentence="Kestra's configuration is no valid YAML ({0})",
         fix="correct KESTRA_CONFIGURATION in the compose file, then: launcher start kestra",
     ),

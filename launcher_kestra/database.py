@@ -8,7 +8,7 @@ from pathlib import Path
 
 from service_launcher import Host, Problem
 
-from launcher_kestra.services import DATA_TARGET, POSTGRES, postgres_major
+from launcher_kestra.services import DATA_TARGET, POSTGRES, tagged_major
 
 VOLUME = "tools-kestra-postgres-data"
 
@@ -18,9 +18,9 @@ def problems(host: Host) -> Iterator[Problem]:
     wanted = image_major(host)
     yield from _place(host, wanted)
     try:
-        present = data_major(host) or _container_major(host)
+        present = data_major(host) or last_major(host)
     except OSError:
-        present = _container_major(host)
+        present = last_major(host)
     if wanted and present and wanted != present:
         image = POSTGRES.value(host, "KESTRA_POSTGRES_IMAGE")
         summary = f"the image {image} is PostgreSQL {wanted}, and the data in the volume {VOLUME} is of {present}"
@@ -40,8 +40,7 @@ def _place(host: Host, major: int | None) -> Iterator[Problem]:
 
 def image_major(host: Host) -> int | None:
     """The major version of the image that a start would take: what it says of itself, else its tag."""
-    facts = host.engine.image(POSTGRES.value(host, "KESTRA_POSTGRES_IMAGE"))
-    return _number(facts.environment.get("PG_MAJOR", "")) if facts else postgres_major(host)
+    return _major(host, POSTGRES.value(host, "KESTRA_POSTGRES_IMAGE"))
 
 
 def data_major(host: Host) -> int | None:
@@ -53,15 +52,21 @@ def data_major(host: Host) -> int | None:
     if volume is None:
         return None
     root = Path(volume.mountpoint)
-    root.stat()
+    next(root.iterdir(), None)  # glob passes over what it may not read
     files = [file for file in (root / "PG_VERSION", *root.glob("*/docker/PG_VERSION")) if file.is_file()]
     return max((_number(file.read_text().strip()) or 0 for file in files), default=None)
 
 
-def _container_major(host: Host) -> int | None:
-    container = POSTGRES.container(host)
-    facts = host.engine.image(container.image_id) if container is not None else None
-    return _number(facts.environment.get("PG_MAJOR", "")) if facts is not None else None
+def last_major(host: Host) -> int | None:
+    """The major version of the present container, else of the image by which the database was last ready."""
+    last = POSTGRES.container(host) or host.last_ready()
+    return _major(host, last.image, last.image_id) if last.image else None
+
+
+def _major(host: Host, image: str, image_id: str = "") -> int | None:
+    """What the image says of itself, else its tag; by its id, where that is known, because a name can move on."""
+    facts = host.engine.image(image_id or image)
+    return _number(facts.environment.get("PG_MAJOR", "")) if facts is not None else tagged_major(image)
 
 
 def _number(text: str) -> int | None:

@@ -17,6 +17,7 @@ SOCKET = "/var/run/docker.sock"  # where it stands in the container
 IMAGE = "KESTRA_IMAGE"
 UPGRADE = f"{IMAGE}=kestra/kestra:v1.3.38 or newer in .env, then launcher start kestra"
 DATA = database.VOLUME
+STAND_IN = "local/kestra-rehearsal:"
 
 
 def of_kestra(host: Host) -> Iterator[Finding]:
@@ -34,9 +35,11 @@ def of_database(host: Host) -> Iterator[Finding]:
     try:
         written = database.data_major(host)
     except OSError as error:
-        words = f"the version of the data in {DATA} cannot be read: {error.strerror}"
-        yield _finding("data", "warn", words, "sudo launcher doctor, on the machine of the Docker Engine")
-        return
+        written = database.last_major(host)
+        if written in (None, wanted):
+            words = f"the version of the data in {DATA} cannot be read: {error.strerror}"
+            yield _finding("data", "warn", words, "sudo launcher doctor, on the machine of the Docker Engine")
+            return
     if written is None:
         yield _finding("data", "pass", f"the volume {DATA} holds no data yet")
     elif written == wanted:
@@ -60,9 +63,10 @@ def holes_of_image(host: Host) -> list[Problem]:
 def _version(host: Host) -> Iterator[Finding]:
     """What the running Kestra says of itself counts, else the tag of the image that a start would take."""
     image = KESTRA.value(host, IMAGE)
-    named = probe.version(host) or versions.tag(image)
+    said = probe.version(host)
+    named = said or versions.tag(image)
     version = versions.parse(named)
-    if named == "rehearsal" or "rehearsal" in image:
+    if said == "rehearsal" or (said is None and image.startswith(STAND_IN)):
         yield _finding("version", "pass", "a rehearsal stand-in runs or would be started: it is not Kestra")
     elif version is None:
         words = f"which version {image} is cannot be told before it runs"

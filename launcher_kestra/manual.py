@@ -10,7 +10,7 @@ import click
 from service_launcher import Host, Installation, LauncherError, PreflightRefused
 
 from launcher_kestra import credentials
-from launcher_kestra.services import KESTRA, POSTGRES
+from launcher_kestra.services import KESTRA, POSTGRES, PRIVILEGES
 
 DOCKER_SECONDS = 1800.0  # --pull=always may have to fetch the whole image
 
@@ -42,7 +42,7 @@ def run(session: Any, detach: bool, port: int | None, management_port: int | Non
     if report.exit_code:
         failed = "; ".join(outcome.message for outcome in report.outcomes)
         raise LauncherError(f"{POSTGRES.service} did not come up: {failed}", f"launcher status {POSTGRES.id}")
-    with installation.host(KESTRA.id) as host:
+    with installation.host(KESTRA.id, "start") as host:
         for name in KESTRA.networks:
             KESTRA.compose(host).create_network(KESTRA.value(host, name))
         left = KESTRA.container(host)
@@ -51,15 +51,18 @@ def run(session: Any, detach: bool, port: int | None, management_port: int | Non
             host.run(["docker", "rm", "--", left.id], seconds=60)
         made = argv if detach else ["docker", "create", *argv[2:]]
         done = host.run(made, seconds=DOCKER_SECONDS, variables=values, terminal=not detach)
-    if not detach and done.exit_code == 0:
+        if done.exit_code:
+            said = host.redact(done.output).strip()[-500:] or f"exit code {done.exit_code}"
+            raise LauncherError(f"{shlex.join(made[:2])} failed: {said}", "launcher status kestra")
+    if not detach:
         # Without the lock: who follows it for days must keep nobody from stopping it.
         followed = ["docker", "start", "--attach", "--", service["container_name"]]
-        return host.run(followed, seconds=10**8, terminal=True).exit_code
-    if detach and done.exit_code:
-        raise LauncherError(f"docker run failed: {host.redact(done.output).strip()[-500:]}", "launcher status kestra")
-    if detach:
-        click.echo(f"{service['container_name']} runs by hand; launcher status kestra tells when it is ready")
-    return done.exit_code
+        try:
+            return host.run(followed, seconds=10**8, terminal=True).exit_code
+        finally:
+            installation.stop([KESTRA.id])  # whoever ends it here does not want it to be brought back
+    click.echo(f"{service['container_name']} runs by hand; launcher status kestra tells when it is ready")
+    return 0
 
 
 def command(service: Mapping[str, Any], project: Mapping[str, Any], detach: bool) -> tuple[list[str], dict[str, str]]:
@@ -103,6 +106,8 @@ def _refuse(host: Host, more: Mapping[str, str]) -> None:
     if container is not None and container.state in ("running", "restarting", "paused"):
         how = "by hand already" if KESTRA.by_hand(container) else "through compose"
         raise PreflightRefused(f"{container.name} runs {how}", "tools/kestra/scripts/stop.sh, or launcher stop kestra")
+    if host.environment.get(PRIVILEGES) == "hardened":
+        raise PreflightRefused(f"{PRIVILEGES}=hardened is kept by compose alone", "launcher start kestra")
     problems = (*KESTRA.preflight(host, more), *credentials.problems(host))
     errors = {p.summary: p.fix for p in problems if p.severity == "error"}
     if errors:

@@ -33,6 +33,7 @@ _services = ComposePlugin(KESTRA, POSTGRES)
 
 launcher_manifest_entries = _services.launcher_manifest_entries
 launcher_variables = _services.launcher_variables
+launcher_prepare = _services.launcher_prepare
 launcher_start = _services.launcher_start
 launcher_stop = _services.launcher_stop
 launcher_drift = _services.launcher_drift

@@ -65,8 +65,13 @@ class ToolsService(ComposeService):
 
 def postgres_major(host: Host) -> int | None:
     """The major version of PostgreSQL that its image's tag names."""
-    image = host.environment.get("KESTRA_POSTGRES_IMAGE") or "postgres:17"
-    # Neither the port of a registry nor a digest is a version.
+    return tagged_major(host.environment.get("KESTRA_POSTGRES_IMAGE") or "postgres:17")
+
+
+def tagged_major(image: str) -> int | None:
+    """The major version in an image's tag; neither the port of a registry nor a digest or id is one."""
+    if image.startswith("sha256:"):
+        return None
     major = re.search(r":v?(\d+)", image.rpartition("/")[2].partition("@")[0])
     return int(major[1]) if major else None
 

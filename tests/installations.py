@@ -116,6 +116,13 @@ class Installation:
         path.write_text("".join(f"{name}={value}\n" for name, value in values.items() if value is not None))
         path.chmod(0o600)
 
+    def edited(self, old: str, new: str) -> None:
+        """Change the compose file as an operator might."""
+        file = self.root / "tools/compose/docker-compose.tools.yml"
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+
     def stand_in(self, **variables: str) -> None:
         """Give the stand-in its behaviour through the compose file, where its environment is set."""
         file = self.root / "tools/compose/docker-compose.tools.yml"

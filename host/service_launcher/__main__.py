@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -25,6 +26,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     gc.set_threshold(*COLLECT_AFTER)
     keep_standard_output()
+    sys.stderr = cast(TextIO, _Unheard(sys.stderr))
     debug = "--debug" in sys.argv
     session = None
     try:
@@ -81,6 +83,27 @@ class _Results:
     def __getattr__(self, name: str) -> Any:
         ours = threading.current_thread() is threading.main_thread()
         return getattr(self._results if ours else sys.stderr, name)
+
+
+class _Unheard:
+    """Standard error whose reader may go away: what was begun is brought to its end, and keeps its exit code."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write it, if anybody is there."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written, if anybody is there."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _show_traceback(session: Session | None) -> None:

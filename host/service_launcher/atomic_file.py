@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+import time
 from pathlib import Path
+
+STRAY_SECONDS = 60.0  # nobody writes for so long
 
 
 def replace(path: Path, text: str) -> None:
     """Write `text` to `path`, 0600 from its first byte, for the owner of the file that was there. Raises OSError."""
+    _clean_up(path)
     descriptor, name = tempfile.mkstemp(".new", f"{path.name}.", path.parent)
     temporary = Path(name)
     try:
@@ -27,3 +32,11 @@ def replace(path: Path, text: str) -> None:
         os.fsync(folder)  # without it a power cut can bring the old name back
     finally:
         os.close(folder)
+
+
+def _clean_up(path: Path) -> None:
+    """Remove what a writer that was killed has left: a copy of everything that is secret in the file."""
+    for stray in path.parent.glob(f"{path.name}.*.new"):
+        with contextlib.suppress(OSError):
+            if time.time() - stray.stat().st_mtime > STRAY_SECONDS:
+                stray.unlink()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from service_launcher.checks import doctor, health
-from service_launcher.errors import LauncherError
+from service_launcher.errors import EngineUnavailable, LauncherError
 from service_launcher.manifest_commands import manifest
 from service_launcher.models import now
 from service_launcher.options import EXPRESSION, MOMENT, json_option, names_argument, phase_option
@@ -109,14 +109,14 @@ def status(session: Session, names: tuple[str, ...], phases: tuple[str, ...], wa
 @click.argument("name", metavar="SERVICE")
 @json_option
 @click.pass_obj
-def explain(session: Session, name: str, as_json: bool) -> None:
-    """Why a service is not ready: the cause, what shows it, and the next command."""
+def explain(session: Session, name: str, as_json: bool) -> int:
+    """Why a service is not ready: the cause, what shows it, the next command. Exit code 5 when the engine is silent."""
     told = session.launcher.explain(name)
     if as_json:
         print_json(told.model_dump(mode="json"))
-        return
-    for line in explanation_lines(told):
-        click.echo(line)
+    else:
+        click.echo("\n".join(explanation_lines(told)))
+    return EngineUnavailable.exit_code if told.cause_id == "engine-silent" else 0
 
 
 @launcher.command()
@@ -215,6 +215,7 @@ def watch(session: Session) -> None:
 @click.option("--since", type=MOMENT, metavar="TIME", help="Only from then on: 10m, 2h, 1d, or 2026-01-31T12:00:00.")
 @click.option("--grep", type=EXPRESSION, metavar="REGEX", help="Only lines in which this is found.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until interrupted, also over restarts.")
+@json_option
 @click.pass_obj
 def logs(
     session: Session,
@@ -223,11 +224,12 @@ def logs(
     since: datetime | None,
     grep: re.Pattern[str] | None,
     follow: bool,
+    as_json: bool,
 ) -> None:
-    """The output of services' containers, several merged by time, secrets masked."""
+    """The output of services' containers, several merged by time, secrets masked; with --json one a line."""
     several = len(names) != 1
     found = session.launcher.logs(names, tail, since, grep, threading.Event() if follow else None)
-    lines = (log_line(line, several) for line in found)
+    lines = (line.model_dump_json() if as_json else log_line(line, several) for line in found)
     for line in lines:
         # Each write costs as much as reading a line; who follows sees each one at once.
         click.echo(line if follow else "\n".join([line, *islice(lines, 999)]))

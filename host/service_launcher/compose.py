@@ -98,33 +98,33 @@ class ComposeProject:
 
     def start_containers(self, ids: Sequence[str], *, seconds: float) -> None:
         """Start containers that are there. Raises ComposeFailed."""
-        with self._client(seconds) as docker:
+        with self._client(seconds) as (docker, _):
             docker.container.start(list(ids))
 
     def remove_containers(self, ids: Sequence[str], *, seconds: float) -> None:
         """Remove containers that do not run; volumes stay, those without a name too. Raises ComposeFailed."""
-        with self._client(seconds) as docker:
+        with self._client(seconds) as (docker, _):
             docker.container.remove(list(ids))
 
     def stop(self, services: Sequence[str], *, seconds: float, report: Report) -> None:
         """Stop services and keep their containers. Raises ComposeFailed."""
-        with self._client(seconds) as docker:
-            _follow(docker.compose.stop(list(services), stream_logs=True), report)
+        with self._client(seconds) as (docker, lent):
+            _follow(docker.compose.stop(list(services), stream_logs=True), report, lent)
 
     def create_network(self, name: str) -> None:
         """Create a bridge network; one that is there already is left as it is. Raises ComposeFailed."""
-        with self._client(READ_SECONDS) as docker:
+        with self._client(READ_SECONDS) as (docker, _):
             if not docker.network.exists(name):
                 docker.network.create(name)
 
     def _up(self, services: Sequence[str], *, seconds: float, report: Report, start: bool) -> None:
         # With --no-deps the configuration hash would differ, and `docker compose up` by hand would then make every
         # container anew. Images are here already: the launcher pulls them, because only its stream has the bytes.
-        with self._client(seconds) as docker:
+        with self._client(seconds) as (docker, lent):
             lines = docker.compose.up(
                 list(services), detach=start, start=start, pull="never", no_build=True, color=False, stream_logs=True
             )
-            _follow(lines, report)
+            _follow(lines, report, lent)
 
     def _read(self, *arguments: str) -> str:
         command = ["docker", "compose", *self._options(), *arguments]
@@ -162,7 +162,8 @@ class ComposeProject:
         return [*files, "--project-name", self.name, "--project-directory", str(self.folder), "--env-file", os.devnull]
 
     @contextlib.contextmanager
-    def _client(self, seconds: float) -> Iterator[DockerClient]:
+    def _client(self, seconds: float) -> Iterator[tuple[DockerClient, contextlib.ExitStack]]:
+        """A client whose commands have a deadline and share the lock, and what ends the loan of their environment."""
         from python_on_whales import DockerClient
         from python_on_whales.exceptions import DockerException
 
@@ -172,7 +173,8 @@ class ComposeProject:
         # of variables stand here: values on a command line could be read by every user of the machine.
         foreign = [n for n in os.environ if not INHERITED.fullmatch(n) and n not in self.values]
         # From / no compose file is picked up where none is named.
-        prefix = ["env", "-C", "/", *(word for name in foreign for word in ("-u", name))]
+        prefix = ["sh", "-c", 'echo >&2; exec "$@"', "sh"]  # a line as soon as it has its environment
+        prefix += ["env", "-C", "/", *(word for name in foreign for word in ("-u", name))]
         prefix += ["flock", "--shared", "--no-fork", str(self.lock)]
         prefix += ["timeout", "-k", str(KILL_AFTER_SECONDS), f"{seconds:.0f}", "docker"]
         client = DockerClient(
@@ -183,8 +185,9 @@ class ComposeProject:
             client_call=prefix,
         )
         try:
-            with _added_to_environment(self.values):
-                yield client
+            with contextlib.ExitStack() as lent:
+                lent.enter_context(_added_to_environment(self.values))
+                yield client, lent
         except DockerException as error:
             # The exception itself carries the command line and all output: it must not travel further.
             words = self._last_words(error.stderr or error.stdout or "")
@@ -237,7 +240,7 @@ def run(argv: Sequence[str], *, seconds: float, values: Mapping[str, str], termi
 def _added_to_environment(values: Mapping[str, str]) -> Iterator[None]:
     """Lend values to this process' environment, the only way into python-on-whales' children.
 
-    They are there while the operation runs; the lock keeps two operations of one process from mixing theirs.
+    They are there until the child has begun; the lock keeps two operations of one process from mixing theirs.
     """
     with _spawning:
         with _lending:
@@ -255,8 +258,9 @@ def _added_to_environment(values: Mapping[str, str]) -> Iterator[None]:
                 _lent.clear()
 
 
-def _follow(lines: Iterable[tuple[str, bytes]] | None, report: Report) -> None:
+def _follow(lines: Iterable[tuple[str, bytes]] | None, report: Report, lent: contextlib.ExitStack) -> None:
     for _, line in lines or ():
+        lent.close()  # it has what it needs, and may take minutes: other projects' commands must not wait for it
         found = _CONTAINER_LINE.search(line.decode("utf-8", "replace"))
         if found and found["word"] in _PHASES:
             report(_PHASES[found["word"]], found["name"])

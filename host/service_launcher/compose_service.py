@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from service_launcher import container_findings, container_state, places, policy
-from service_launcher.container_findings import Made
-from service_launcher.containers import Container, Detail
+from service_launcher.container_findings import LOW_DISK_BYTES, NO_DISK_BYTES, Made
+from service_launcher.containers import GET_IMAGE, PROJECT, Container, Detail, ImageFacts, Mount, can_be_pulled
 from service_launcher.engine_view import EngineView
+from service_launcher.envfile import Environment
 from service_launcher.errors import ConfigurationError, LauncherError
 from service_launcher.hookspecs import hookimpl
 from service_launcher.host import Compose, Host
@@ -29,8 +30,6 @@ from service_launcher.models import (
     Verdict,
 )
 
-LOW_DISK_BYTES = 1_000_000_000
-NO_DISK_BYTES = 200_000_000
 SERVICE = "com.tradingsystem.service"
 MODE = "com.tradingsystem.mode"  # on containers that were made without compose, value "manual"
 TIER = "com.tradingsystem.tier"  # `setup` for steps that end
@@ -112,8 +111,8 @@ class ComposeService(Record):
         if not any(p.severity == "error" for p in problems):
             problems += self._as_compose_reads_it(host, self.compose(host).config(), container)
             problems += self._data(host, container)
-        if foreign := self._foreign(host, container):
-            problems.append(Problem(severity="error", summary=foreign, fix="stop it from there"))
+        if theirs := foreign(container, host.environment):
+            problems.append(Problem(severity="error", summary=theirs, fix="stop it from there"))
         ports = {name: (more or {}).get(name) or self.value(host, name) for name in self.published.values()}
         for name, value in ports.items():
             problems += self._port(host, name, value, container)
@@ -141,9 +140,14 @@ class ComposeService(Record):
         return [
             container_findings.restart(made, host.engine.facts()),
             container_findings.logs(made),
-            *container_findings.image(self.id, container.image if container else rendered["image"], image),
+            *self._image(container.image if container else rendered["image"], image, rendered.get("pull_policy")),
             *container_findings.privileges(self.id, policy.breaches(rendered)),
+            *self._disks_of_data(host, detail.mounts if detail else ()),
         ]
+
+    def prepare(self, host: Host) -> None:
+        """Pull the image, so that nothing is stopped for one that cannot be had."""
+        self.compose(host).pull()
 
     def start(self, host: Host) -> None:
         """Create what is missing around the service, then `compose up` it."""
@@ -161,8 +165,8 @@ class ComposeService(Record):
     def stop(self, host: Host) -> None:
         """Stop the service; its container and data stay."""
         container = self.container(host)
-        if foreign := self._foreign(host, container):
-            raise LauncherError(foreign, "stop it from there")
+        if theirs := foreign(container, host.environment):
+            raise LauncherError(theirs, "stop it from there")
         if container is not None and self.by_hand(container):
             done = host.run(["docker", "stop", "--", container.name], seconds=self.grace_seconds + 30)
             if done.exit_code:
@@ -180,6 +184,9 @@ class ComposeService(Record):
     def status(self, host: Host) -> ServiceStatus:
         """Container and health check; an application probe is the plugin's to add with `with_application`."""
         container = self.container(host)
+        if theirs := foreign(container, host.environment):
+            elsewhere = Evidence(layer="container", verdict=Verdict.BAD, detail=theirs)
+            return self._status(ServiceState.DEGRADED, f"{theirs}; this one's has none", None, None, (elsewhere,))
         detail = host.engine.detail(container.id) if container is not None else None
         if container is None or detail is None:
             none = Evidence(layer="container", verdict=Verdict.BAD, detail="there is none")
@@ -269,15 +276,6 @@ class ComposeService(Record):
             stack=self.stack,
         )
 
-    def _foreign(self, host: Host, container: Container | None) -> str | None:
-        """Whose the container is, when another installation on this machine has made it."""
-        theirs = container.labels.get(INSTALLATION) if container else None
-        ours = host.environment.get(INSTALLATION_ID)
-        if not container or not theirs or not ours or theirs == ours:
-            return None
-        folder = container.labels.get("com.docker.compose.project.working_dir", "an unknown folder")
-        return f"the container {container.name} belongs to another installation ({folder})"
-
     def _data(self, host: Host, container: Container | None) -> Iterable[Problem]:
         """Whether a start would leave the service's data behind: that of its volumes and of its declared folders."""
         config = self.compose(host).config()
@@ -285,7 +283,7 @@ class ComposeService(Record):
         mounts = config["services"].get(self.service, {}).get("volumes", ())
         # Those without a name are made anew with each container anyway.
         named = [m for m in mounts if m.get("source") and m["target"] not in self.caches]
-        wanted = [m for m in named if m["type"] == "volume" or m["source"] in folders]
+        wanted = [m for m in named if m["type"] == "volume" or os.path.realpath(m["source"]) in folders]
         detail = host.engine.detail(container.id) if container is not None else None
         return places.problems(host, self.id, config, wanted, detail.mounts if detail else ())
 
@@ -304,6 +302,20 @@ class ComposeService(Record):
                     fix=f"df -h {place}",
                 )
 
+    def _image(self, name: str, facts: ImageFacts | None, policy: str | None) -> Iterable[Finding]:
+        if facts is not None or can_be_pulled(name, policy):  # else preflight says that it is not here
+            yield from container_findings.image(self.id, name, facts)
+
+    def _disks_of_data(self, host: Host, mounts: Iterable[Mount]) -> Iterable[Finding]:
+        """The space on disks that hold data of this service alone; those of the engine and the root are told anyway."""
+        volumes = host.engine.volumes() if any(mount.kind == "volume" for mount in mounts) else {}
+        told = {os.stat(place).st_dev for _, place, _ in disks(host.engine, host.root)}
+        for mount in mounts:
+            volume = volumes.get(mount.source)
+            place = Path(volume.mountpoint if volume else mount.source)
+            if mount.kind in ("volume", "bind") and os.path.isdir(place) and os.stat(place).st_dev not in told:
+                yield container_findings.disk(f"{self.id}'s data in {mount.source}", place, free_bytes(place))
+
     def _as_compose_reads_it(self, host: Host, project: Mapping[str, Any], own: Container | None) -> Iterable[Problem]:
         """A container name that somebody else has, and ports on a loopback address that is no boundary."""
         service = project["services"].get(self.service)
@@ -313,7 +325,7 @@ class ComposeService(Record):
             return
         name = service.get("container_name")
         for holder in host.engine.containers():
-            if name and holder.name == name and (own is None or holder.id != own.id):
+            if name and holder.name == name and (own is None or holder.id != own.id) and not self._is_ours(holder):
                 theirs = holder.labels.get("com.docker.compose.project")
                 whose = f"the compose project {theirs}" if theirs else "somebody else"
                 yield Problem(
@@ -321,10 +333,18 @@ class ComposeService(Record):
                     summary=f"the container name {name} is taken by a container of {whose}",
                     fix=f"docker rename {name} {name}-old, or remove it if nobody needs it",
                 )
+        image = service.get("image", "")
+        if not can_be_pulled(image, service.get("pull_policy")) and host.engine.image(image) is None:
+            yield Problem(severity="error", summary=f"the image {image} is not here", fix=GET_IMAGE)
         if any(str(port.get("host_ip", "")).startswith("127.") for port in service.get("ports", ())):
             exposed = container_findings.loopback(host.engine.facts())
             if exposed:
                 yield Problem(severity="warn", summary=exposed, fix="install Docker Engine 28 or newer")
+
+    def _is_ours(self, container: Container) -> bool:
+        """Whether compose made the container for this service; one that was cut off as it made it anew left two."""
+        label = container.labels.get
+        return label(PROJECT) == self.project and label("com.docker.compose.service") == self.service
 
     def _port(self, host: Host, name: str, value: str, own: Container | None) -> Iterable[Problem]:
         from service_launcher.ports import free_port, holder
@@ -383,11 +403,16 @@ def _people_say(address: str) -> str:
 
 def disks(engine: EngineView, root: Path) -> Iterable[tuple[str, Path, int]]:
     """What is kept where, and the bytes that are free there; an engine elsewhere has a disk that nobody sees here."""
-    import shutil  # takes as long to import as a status call to the engine
-
     for what, place in (("the Docker Engine's data", Path(engine.data_root())), ("this installation", root)):
         if os.path.isdir(place):  # unlike Path's, no error where this user may not look
-            yield what, place, shutil.disk_usage(place).free
+            yield what, place, free_bytes(place)
+
+
+def free_bytes(place: Path) -> int:
+    """The bytes that are free for everybody on the disk of a folder."""
+    import shutil  # takes as long to import as a status call to the engine
+
+    return shutil.disk_usage(place).free
 
 
 class ComposePlugin:
@@ -411,6 +436,11 @@ class ComposePlugin:
         """The checks that every compose service needs; silent about other plugins' services."""
         service = self.services.get(entry.id)
         return service.preflight(host) if service and action != "stop" else []
+
+    @hookimpl
+    def launcher_prepare(self, entry: ManifestEntry, host: Host) -> None:
+        """Pull the service's image."""
+        self.services[entry.id].prepare(host)
 
     @hookimpl
     def launcher_findings(self, entry: ManifestEntry, host: Host) -> list[Finding]:
@@ -445,6 +475,16 @@ def with_application(
     text = f"REHEARSAL stand-in: {message}" if status.rehearsal else message
     changes = {"evidence": (*status.evidence, evidence), "state": state, "message": text, **more}
     return status.model_copy(update=changes)
+
+
+def foreign(container: Container | None, environment: Environment) -> str | None:
+    """Whose a container is, when another installation on this machine has made it."""
+    theirs = container.labels.get(INSTALLATION) if container else None
+    ours = environment.get(INSTALLATION_ID)
+    if not container or not theirs or not ours or theirs == ours:
+        return None
+    folder = container.labels.get("com.docker.compose.project.working_dir", "an unknown folder")
+    return f"the container {container.name} belongs to another installation ({folder})"
 
 
 def made_by_hand(engine: EngineView, service: str) -> Container | None:

@@ -14,9 +14,17 @@ CHECK_SECONDS = 30.0  # the engine's own interval and timeout of a health check,
 
 PROJECT = "com.docker.compose.project"  # the label by which compose finds a project's containers
 
+LOCAL_IMAGES = "local/"  # images under this name are built on this machine; no registry is ever asked for one
+GET_IMAGE = "tools/images/build or docker load, or name another image in .env"
+
 NONE: Mapping[str, str] = MappingProxyType({})
 
 _HEALTH = re.compile(r"\((healthy|unhealthy|health: starting)\)")
+
+
+def can_be_pulled(image: str, policy: str | None) -> bool:
+    """Whether a start may ask a registry for an image; `policy` is its service's pull_policy."""
+    return policy != "never" and not image.startswith(LOCAL_IMAGES)
 
 
 class Container(NamedTuple):

@@ -12,10 +12,11 @@ from pydantic import SecretStr
 
 from service_launcher import compose, prober
 from service_launcher.compose import ComposeProject, Finished
-from service_launcher.containers import Detail
+from service_launcher.containers import GET_IMAGE, Detail, can_be_pulled
 from service_launcher.engine_view import EngineView
 from service_launcher.envfile import Environment
 from service_launcher.errors import ComposeFailed
+from service_launcher.events import LastReady
 from service_launcher.models import ManifestEntry, Phase, Progress
 from service_launcher.prober import Answer
 from service_launcher.redaction import Redactor
@@ -23,9 +24,6 @@ from service_launcher.redaction import Redactor
 T = TypeVar("T")
 
 Listener = Callable[[Progress], None]
-
-#: Images under this name are built on this machine; no registry is ever asked for one.
-LOCAL_IMAGES = "local/"
 
 _NETWORK_GONE = re.compile(r"network \S+ not found")
 
@@ -42,11 +40,11 @@ class CallContext:
     listener: Listener
     locks: Mapping[str, Path] = field(default_factory=dict)
     answers: dict[object, Any] = field(default_factory=dict)
-    places: Callable[[], Mapping[str, str]] = dict
+    remembered: Callable[[], LastReady] = LastReady
 
-    def last_places(self) -> Mapping[str, str]:
-        """Where this service kept its data when it was last ready; {} if unknown."""
-        return self.places()
+    def last_ready(self) -> LastReady:
+        """What was remembered of this service when it was last ready."""
+        return self.remembered()
 
     def compose(
         self, project: str, files: Sequence[Path], services: Sequence[str], variables: Mapping[str, str]
@@ -101,9 +99,8 @@ class ComposeServices:
 
     def up(self, *, seconds: float, stop_seconds: float) -> None:
         """Pull what is missing, create and start the services without waiting for their health."""
+        self.pull()
         rendered = self.config()["services"]
-        for service in self.services:
-            self._provide_image(rendered[service]["image"], rendered[service].get("pull_policy", "missing"))
         if any(self._cannot_get_well(service, rendered[service].get("depends_on", ())) for service in self.services):
             # To compose it is running, so `up` would leave it as it is.
             self.stop(seconds=stop_seconds)
@@ -111,10 +108,10 @@ class ComposeServices:
         needed = {name for service in self.services for name in rendered[service].get("depends_on", ())}
         if not all(self._running(name) for name in needed):
             # Something that is no service of ours, such as a set-up step, has to be run first: compose's work.
-            self.project.up(self.services, seconds=seconds, report=self.context.report)
+            self.project.up(self.services, seconds=seconds + stop_seconds, report=self.context.report)
             return
         # `up` would look at what is needed once more, every half second. The launcher has seen it ready.
-        made = self._created(seconds)
+        made = self._created(seconds + stop_seconds)
         self.context.report("starting")
         try:
             self.project.start_containers(made, seconds=seconds)
@@ -124,6 +121,15 @@ class ComposeServices:
             # A stopped container knows its networks by id, and one that was removed meanwhile never comes back.
             self.project.remove_containers(made, seconds=seconds)
             self.project.start_containers(self._created(seconds), seconds=seconds)
+
+    def pull(self) -> None:
+        """Pull the images that are missing, or that their pull policy wants anew; once in an operation."""
+        rendered = self.config()["services"]
+        for service in self.services:
+            image, policy = rendered[service]["image"], rendered[service].get("pull_policy")
+            if ("pulled", image) not in self.context.answers:
+                self._provide_image(image, policy)
+                self.context.answers["pulled", image] = True
 
     def stop(self, *, seconds: float) -> None:
         """Stop the services and keep their containers; needs neither the files nor their variables."""
@@ -190,12 +196,11 @@ class ComposeServices:
         answer: T = self.context.answers[key]
         return answer
 
-    def _provide_image(self, image: str, policy: str) -> None:
-        local = self.context.engine.image(image)
-        built_here = image.startswith(LOCAL_IMAGES)
-        if local is not None and (policy != "always" or built_here):
+    def _provide_image(self, image: str, policy: str | None) -> None:
+        pullable = can_be_pulled(image, policy)
+        if self.context.engine.image(image) is not None and not (pullable and policy == "always"):
             return
-        if policy == "never" or built_here:
-            raise ComposeFailed(f"the image {image} is not here", "tools/images/build, or name another image in .env")
+        if not pullable:
+            raise ComposeFailed(f"the image {image} is not here", GET_IMAGE)
         self.context.report("pulling", image)
         self.context.engine.engine.pull(image, lambda done, total: self.context.report("pulling", image, done, total))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from service_launcher import compose, container_findings, envfile
-from service_launcher.compose_service import INSTALLATION, INSTALLATION_ID, LOW_DISK_BYTES, NO_DISK_BYTES, TIER, disks
+from service_launcher.compose_service import INSTALLATION, INSTALLATION_ID, TIER, disks
 from service_launcher.containers import Container, EngineFacts
 from service_launcher.engine import Engine
 from service_launcher.engine_view import EngineView
@@ -123,14 +124,15 @@ class Doctor:
             if not any(problem.severity == "error" for problem in found):
                 words = f"{service}: nothing stands in the way of a start"
                 yield _pass("preflight", words).model_copy(update={"service": service})
-        except EngineUnavailable:
-            return  # said once, for the engine
+        except EngineUnavailable as error:
+            yield _fail("engine", error.summary, error.fix)  # once, also where it is silent to all
+            return
         except LauncherError as error:
             yield _fail("preflight", error.summary, error.fix).model_copy(update={"service": service})
         try:
             yield from plugins.findings(entry, context())
-        except EngineUnavailable:
-            return
+        except EngineUnavailable as error:
+            yield _fail("engine", error.summary, error.fix)
         except LauncherError as error:
             yield _fail("plugins", error.summary, error.fix).model_copy(update={"service": service})
 
@@ -183,12 +185,10 @@ def _machine(view: EngineView, root: Path) -> Iterator[Finding]:
     yield from _engine(facts)
     yield _memory(facts)
     for what, place, free in disks(view, root):
-        # The words of a start's own check, so that one of both is shown.
-        words = f"only {free // 1_000_000} MB are free for {what} ({place})"
-        if free < LOW_DISK_BYTES:
-            yield (_fail if free < NO_DISK_BYTES else _warn)("disk", words, f"df -h {place}")
-        else:
-            yield _pass("disk", f"{free // 1_000_000_000} GB are free for {what} ({place})")
+        yield container_findings.disk(what, place, free)
+    if not os.path.isdir(facts.data_root):
+        words = f"how much is free for the Docker Engine's data ({facts.data_root}) cannot be seen from here"
+        yield _warn("disk", words, "docker system df, and df -h on the Engine's machine")
 
 
 def _engine(facts: EngineFacts) -> Iterator[Finding]:

@@ -32,7 +32,13 @@ from service_launcher.containers import (
     Sample,
     Volume,
 )
-from service_launcher.errors import EngineUnavailable, EventStreamEnded, LauncherError
+from service_launcher.errors import (
+    ConfigurationError,
+    EngineRefused,
+    EngineUnavailable,
+    EventStreamEnded,
+    LauncherError,
+)
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -146,8 +152,13 @@ class Engine:
         return self._one(f"/containers/{quote(container_id)}/json", Detail.read)
 
     def image(self, name: str) -> ImageFacts | None:
-        """What a local image is, None when there is none of that name."""
-        return self._one(f"/images/{quote(name, safe='/:')}/json", ImageFacts.read)
+        """What a local image is, None when there is none of that name. Raises ConfigurationError for no name at all."""
+        try:
+            return self._one(f"/images/{quote(name, safe='/:@')}/json", ImageFacts.read)
+        except EngineRefused as error:
+            if "invalid reference" in error.summary:
+                raise ConfigurationError(f"{name} is no name of an image", "correct it in .env") from error
+            raise
 
     def network_exists(self, name: str) -> bool:
         """Whether there is a network of exactly this name."""
@@ -436,8 +447,8 @@ def _understanding() -> Iterator[None]:
         raise _silent(ValueError("its answer cannot be understood")) from error
 
 
-def _refused(explanation: object) -> EngineUnavailable:
-    return EngineUnavailable(
+def _refused(explanation: object) -> EngineRefused:
+    return EngineRefused(
         f"the Docker Engine at {endpoint()} refuses to answer ({explanation})",
         "docker version; a newer launcher may be needed for this Engine",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -19,10 +20,13 @@ from service_launcher.containers import (
     Volume,
 )
 from service_launcher.engine import Engine
-from service_launcher.errors import EngineUnavailable
+from service_launcher.errors import EngineRefused, EngineUnavailable
 
 INSPECTION_SECONDS = 12.0  # evidence counts for 15 s
 REMEMBERED_SECONDS = 900.0  # how far back the end of a container that runs again is looked for
+
+#: Compose begins so the name of a container that is to take another one's place.
+_TO_BE_RENAMED = re.compile("[0-9a-f]{12}_")
 
 T = TypeVar("T")
 
@@ -103,12 +107,17 @@ class EngineView:
             return self._facts
 
     def compose_service(self, project: str, service: str) -> Container | None:
-        """The container of a compose service, or None; a one-off `compose run` does not count."""
-        for container in self.with_label(PROJECT, project):
+        """The container of a compose service, or None; a one-off `compose run` does not count.
+
+        While compose makes it anew there are two: the new one counts from when the old one has been renamed or removed.
+        """
+
+        def ours(container: Container) -> bool:
             label = container.labels.get
-            if label("com.docker.compose.service") == service and label("com.docker.compose.oneoff") != "True":
-                return container
-        return None
+            return label("com.docker.compose.service") == service and label("com.docker.compose.oneoff") != "True"
+
+        found = filter(ours, self.with_label(PROJECT, project))
+        return min(found, key=lambda c: (c.state != "running", bool(_TO_BE_RENAMED.match(c.name))), default=None)
 
     def publishing(self, port: int) -> tuple[Container, ...]:
         """The containers that publish a port of the host."""
@@ -164,6 +173,8 @@ class EngineView:
             raise self._failure
         try:
             return question()
+        except EngineRefused:
+            raise  # this question
         except EngineUnavailable as error:
             self._failure = error
             raise

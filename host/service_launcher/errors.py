@@ -11,6 +11,7 @@ LauncherError                      1
 ├── PreflightRefused               3   nothing was changed
 ├── Busy                           4
 ├── EngineUnavailable              5
+│   ├── EngineRefused                  one question; it may answer others
 │   └── EventStreamEnded               the engine itself may still answer
 ├── ComposeFailed                  1
 └── PluginFailed                   1
@@ -82,6 +83,10 @@ class EngineUnavailable(LauncherError):
     """The Docker Engine does not answer."""
 
     exit_code = 5
+
+
+class EngineRefused(EngineUnavailable):
+    """The Docker Engine answers a question with an error; it may answer others."""
 
 
 class EventStreamEnded(EngineUnavailable):

@@ -8,10 +8,11 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from service_launcher import atomic_file
 from service_launcher.models import Event, LastKnown, ServiceState
@@ -28,9 +29,21 @@ FOLLOW_SECONDS = 0.05  # how often a follower looks whether the record has grown
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 #: What is compared later and said by the launcher itself. A password that is a word of an id must not change it.
-_EXACT = frozenset({"action", "before", "places", "requested", "state"})
+_EXACT = frozenset({"action", "before", "image", "image_id", "places", "requested", "state"})
 
 _STATES = frozenset(state.value for state in ServiceState)
+
+
+class LastReady(NamedTuple):
+    """What was remembered of a service when it was last ready, all empty where nothing was.
+
+    `places` is where its data is, container path to folder or volume; `image` the name by which its container was
+    made, `image_id` the Engine's id of that image, which holds where the name has moved on.
+    """
+
+    places: Mapping[str, str] = MappingProxyType({})
+    image: str = ""
+    image_id: str = ""
 
 
 class EventLog:
@@ -98,7 +111,7 @@ class EventLog:
 
     def wanted(self) -> set[str]:
         """The services that were up when last something was asked of them."""
-        return _wanted(self.read())
+        return _wanted(self.read)
 
     def unfinished(self) -> dict[str, Event]:
         """The operations that have begun and, by the end of the record, not ended: id to first event."""
@@ -110,12 +123,12 @@ class EventLog:
                 found.pop(event.operation, None)
         return found
 
-    def last_places(self, service: str) -> dict[str, str]:
-        """Where a service kept its data when an operation last saw it ready: container path to folder or volume."""
-        found: dict[str, str] = {}
+    def last_ready(self, service: str) -> LastReady:
+        """What held when an operation last saw a service ready."""
+        found = LastReady()
         for event in self.read():
             if event.service == service and isinstance(event.detail.get("places"), dict):
-                found = event.detail["places"]
+                found = LastReady(**{name: event.detail[name] for name in LastReady._fields if name in event.detail})
         return found
 
     def follow(self, stop: threading.Event, every: float = FOLLOW_SECONDS) -> Iterator[Event]:
@@ -148,7 +161,7 @@ class EventLog:
                 return
             # What nobody adds to any more, so that nothing is missed; done twice it would say the same.
             before = [path.read_bytes() for path in (self._kept, self._older) if path.exists()]
-            kept = _needed(event for data in before for event in _events(data))
+            kept = _needed(lambda: (event for data in before for event in _events(data)))
             if kept:
                 atomic_file.replace(self._kept, "".join(event.model_dump_json() + "\n" for event in kept))
             self._path.replace(self._older)
@@ -204,7 +217,7 @@ def _events(data: bytes) -> Iterator[Event]:
             continue
 
 
-def _wanted(events: Iterable[Event]) -> set[str]:
+def _wanted(events: Callable[[], Iterable[Event]]) -> set[str]:
     """What of these events was up when last something was asked of it.
 
     The engine tells a stop that is part of a start or restart, as of what crashes or has changed, as it tells any
@@ -213,9 +226,8 @@ def _wanted(events: Iterable[Event]) -> set[str]:
     found: set[str] = set()
     before: dict[str, set[str]] = {}  # what was wanted when an operation began
     on_the_way: dict[str, datetime] = {}  # when an operation has stopped a service to start it again
-    events = list(events)
-    starts = _starts(events)
-    for event in events:
+    starts = _starts(events())  # read twice, because a full record takes ten times its size in memory
+    for event in events():
         service, requested = event.service, event.detail.get("requested")
         if event.what == "operation.started" and event.operation:
             before[event.operation] = set(found)
@@ -249,16 +261,16 @@ def _starts(events: Iterable[Event]) -> dict[str, list[tuple[datetime, datetime]
     return found
 
 
-def _needed(events: Iterable[Event]) -> list[Event]:
+def _needed(events: Callable[[], Iterable[Event]]) -> list[Event]:
     """The fewest of these events from which follow what is wanted and where data is, in their order."""
-    events = list(events)
     wanted = _wanted(events)
     told: dict[tuple[str | None, str], int] = {}
-    for number, event in enumerate(events):
+    for number, event in enumerate(events()):
         if isinstance(event.detail.get("places"), dict):
             told[event.service, "places"] = number
         if event.what == "state.changed" and event.service in wanted and event.detail.get("state") == "ready":
             told[event.service, "ready"] = number
         if event.what == "state.changed" and event.service not in wanted and event.detail.get("requested"):
             told[event.service, "stopped"] = number
-    return [events[number] for number in sorted(set(told.values()))]
+    needed = set(told.values())
+    return [event for number, event in enumerate(events()) if number in needed]

@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service_launcher import ports
-from service_launcher.container_state import ON_REQUEST
+from service_launcher.container_state import BRINGS_BACK, KILLED, ON_REQUEST
 from service_launcher.containers import Container, Detail
 from service_launcher.engine import Engine
 from service_launcher.engine_view import EngineView
 from service_launcher.errors import EngineUnavailable, LauncherError
 from service_launcher.logs import Logs, Selection
-from service_launcher.models import Cause, Explanation, HealthProbe, Problem, ServiceState, ServiceStatus
+from service_launcher.models import Cause, Explanation, HealthProbe, Problem, ServiceState, ServiceStatus, now
 from service_launcher.observation import Observer
 
 SEARCHED_LINES = 300  # a stack trace of the JVM has about 100
 SEARCHED_LENGTH = 2000  # of a line; some write whole documents into one
-BEFORE = timedelta(minutes=1)  # in a crash loop, the Engine waits at most so long between two lives of a container
+BEFORE = timedelta(minutes=1)  # the Engine waits at most so long between two lives of a container
+YOUNG = timedelta(minutes=2)
 LINE_BEFORE, LINE_AFTER = 160, 80  # characters of a line around what was recognised in it
+LOST = 255  # the exit code of a container of which an engine that begins again finds nothing
 SHOWN_LINES = 20
 SHOWN_PROBES = 5
 
@@ -165,11 +167,14 @@ class Explainer:
             )
         lines: list[str] = []
         if container is not None and detail is not None:
-            crash_loop = status.state is ServiceState.FAILED and detail.restart_count
-            lines = self._log_lines(service, container, detail.started_at, BEFORE if crash_loop else timedelta())
+            # What has just begun again is told by how it ended, and a crash loop by the ends of its lives.
+            young = detail.started_at is not None and now() - detail.started_at < YOUNG
+            looks_back = detail.restart_count > 0 and (young or status.state is ServiceState.FAILED)
+            lines = self._log_lines(service, container, detail.started_at, BEFORE if looks_back else timedelta())
             told = told.model_copy(update=_facts(detail, lines, self.observer.redact))
         problems = self._preflight(service, view) if status.state is not ServiceState.STARTING else ()
-        cause = self._cause(service, status, detail, lines, problems, failure)
+        crashed = container is not None and detail is not None and _killed(detail) and not view.last_end(container.id)
+        cause = self._cause(service, status, detail, lines, problems, failure, crashed)
         # The owner may have failed while it was asked about causes.
         more = tuple(p for p in self.observer.plugins.problems if p.service == service)
         return told.model_copy(update={"problems": tuple(dict.fromkeys((*problems, *more))), **cause})
@@ -190,8 +195,9 @@ class Explainer:
         lines: Sequence[str],
         problems: Sequence[Problem],
         failure: str | None,
+        crashed: bool,
     ) -> dict[str, object]:
-        """The first that holds: what blocks a start, lack of memory, a known cause, an operator's wish."""
+        """The first that holds: what blocks a start, lack of memory, an operator's wish, a crash, a known cause."""
         down = detail is None or detail.state in ("exited", "created", "dead")
         if down and (blocking := next((p for p in problems if p.severity == "error"), None)):
             return {"cause": blocking.summary, "cause_id": "preflight", "next_command": blocking.fix or "launcher plan"}
@@ -213,6 +219,13 @@ class Explainer:
                 "cause": f"it was stopped by {by}",
                 "cause_id": "stopped",
                 "next_command": f"launcher start {service}",
+            }
+        if crashed and failure is None and detail is not None:
+            return {
+                "cause": f"it was killed (exit code {detail.exit_code}), `{detail.restart_policy}` did not bring it "
+                "back, and the Docker Engine does not remember that it ended: so it is after a crash of the Engine",
+                "cause_id": "engine-crashed",
+                "next_command": f"launcher start {service}; launcher watch brings back by itself",
             }
         said = [failure or "", *self._engine_words(detail), status.message, *(e.detail for e in status.evidence)]
         causes = (*self.observer.plugins.causes(self.observer.graph.entries[service]), *CAUSES)
@@ -267,7 +280,7 @@ class Explainer:
 
     def _log_lines(self, service: str, container: Container, began: datetime | None, before: timedelta) -> list[str]:
         """The last lines of the container's present or last life, and of so long before; older ones tell of troubles
-        long gone. A crash loop is told by the ends of its lives.
+        long gone.
         """
         since = began - before if began else None
         logs = Logs(self.engine, lambda _: container, self.observer.redact)
@@ -287,6 +300,12 @@ class Explainer:
                 Problem(severity="error", summary=self.observer.redact(error.summary), fix=error.fix, service=service),
             )
         return tuple(p for p in found if p.severity != "info")
+
+
+def _killed(detail: Detail) -> bool:
+    """Whether a container is down that its restart policy should have brought back from any end of its own."""
+    killed = detail.state == "exited" and detail.exit_code in (KILLED, LOST) and not detail.oom_killed
+    return killed and detail.restart_policy in BRINGS_BACK
 
 
 def recognise(said: str, causes: Iterable[Cause]) -> tuple[Cause, re.Match[str]] | None:

@@ -26,7 +26,8 @@ DEADLINES: Mapping[str, float] = {
     "launcher_preflight": 10.0,
     "launcher_drift": 25.0,
     "launcher_findings": 10.0,
-    "launcher_start": 1800.0,  # images may have to be pulled first
+    "launcher_prepare": 1800.0,  # images may have to be pulled
+    "launcher_start": 1800.0,  # likewise
     "launcher_stop": 60.0,
     "launcher_status": 2.8,
     "launcher_causes": 2.0,
@@ -35,7 +36,9 @@ DEADLINES: Mapping[str, float] = {
 }
 
 #: Those that are given the host, and so may pass on what its own parts have to say.
-GIVEN_HOST = frozenset(f"launcher_{name}" for name in ("preflight", "drift", "findings", "start", "stop", "status"))
+GIVEN_HOST = frozenset(
+    f"launcher_{name}" for name in ("preflight", "drift", "findings", "prepare", "start", "stop", "status")
+)
 
 
 def guarded(

@@ -79,6 +79,15 @@ def launcher_drift(entry: ManifestEntry, host: Host) -> str | None:
 
 
 @hookspec
+def launcher_prepare(entry: ManifestEntry, host: Host) -> None:
+    """Fetch what a start of this service needs and may not get, such as its image; change nothing that runs.
+
+    Asked of the owner before other services are stopped for the start, or the service itself for a restart: if it
+    raises, nothing is stopped.
+    """
+
+
+@hookspec
 def launcher_start(entry: ManifestEntry, host: Host) -> None:
     """Start this service and return as soon as the work is handed over; the host waits for `launcher_status`.
 

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from service_launcher.compose import Finished
 from service_launcher.engine_view import EngineView
 from service_launcher.envfile import Environment
-from service_launcher.models import OperationReport, Phase
+from service_launcher.events import LastReady
+from service_launcher.models import Action, OperationReport, Phase
 from service_launcher.prober import Answer
 
 
@@ -24,6 +25,9 @@ class Compose(Protocol):
 
         A container that runs and cannot get well by itself is stopped first, for at most `stop_seconds`.
         """
+
+    def pull(self) -> None:
+        """Pull the images that are missing, or that their pull policy wants anew; `up` does so too."""
 
     def stop(self, *, seconds: float) -> None:
         """Stop the services and keep their containers; needs neither the files nor their variables."""
@@ -79,8 +83,8 @@ class Host(Protocol):
     ) -> Finished:
         """Run a command with a clean environment plus `variables`: the only safe way for a secret to reach it."""
 
-    def last_places(self) -> Mapping[str, str]:
-        """Where this service kept its data when last ready: container path to folder or volume; {} if unknown."""
+    def last_ready(self) -> LastReady:
+        """What was remembered of this service when it was last ready: where its data was, and its image."""
 
     def report(self, phase: Phase, message: str = "", done: int | None = None, total: int | None = None) -> None:
         """Show a waiting person what is happening to the service."""
@@ -92,8 +96,14 @@ class Host(Protocol):
 class Installation(Protocol):
     """What a plugin's click commands find as `ctx.obj.launcher`: verbs, and a host with the lock held."""
 
-    def host(self, service: str) -> AbstractContextManager[Host]:
-        """The host of one service; its compose project is locked inside the block. Raises Busy."""
+    def host(self, service: str, action: Action | None = None) -> AbstractContextManager[Host]:
+        """The host of one service; its compose project is locked inside the block. Raises Busy.
+
+        A command that starts or stops something says so by `action`, and is recorded as such an operation.
+        """
 
     def start(self, names: Sequence[str]) -> OperationReport:
         """Start services and wait until they are ready."""
+
+    def stop(self, names: Sequence[str]) -> OperationReport:
+        """Stop services and what depends on them."""

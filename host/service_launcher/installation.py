@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +33,12 @@ class Installation:
     def __init__(self, build: Callable[[], Launcher], complain: Complain = _ignore) -> None:
         self._build, self._complain = build, complain
         self._lock = threading.Lock()
+        began = time.time_ns()
         self._launcher = build()
-        self._stamps = self._present()
+        # What is changed while it is read counts as not read.
+        self._stamps = {
+            file: stamp if stamp is None or stamp[1] < began else None for file, stamp in self._present().items()
+        }
         self._wrong: ConfigurationError | None = None
 
     def current(self) -> Launcher:

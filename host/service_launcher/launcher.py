@@ -6,6 +6,7 @@ import contextlib
 import re
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,8 +122,8 @@ class Launcher:
     def events(self, name: str | None = None, limit: int | None = None) -> list[Event]:
         """What is recorded, oldest first: all of it or the last `limit`, of all services or one."""
         service = self.graph.resolve(name) if name else None
-        found = [e for e in self._events.read() if service is None or _concerns(e, service)]
-        return found[-limit:] if limit else found
+        found = (e for e in self._events.read() if service is None or _concerns(e, service))
+        return list(deque(found, limit))
 
     def recorded_events(
         self, stop: threading.Event, name: str | None = None, every: float = FOLLOW_SECONDS
@@ -381,11 +382,20 @@ class Launcher:
             watch.run(stop, listener, outdated)
 
     @contextlib.contextmanager
-    def host(self, service: str) -> Iterator[CallContext]:
-        """The host as one service's hooks get it, with the project's lock: for the commands of plugins. Raises Busy."""
+    def host(self, service: str, action: Action | None = None) -> Iterator[CallContext]:
+        """The host as one service's hooks get it, with the project's lock: for the commands of plugins. Raises Busy.
+
+        With an action, what happens inside is recorded as an operation.
+        """
         chosen = self.graph.resolve(service)
         with self._locks({self._lock_name(chosen)}, f"a command of {chosen}") as locks:
-            yield self._observer.context(chosen, EngineView(self._engine), locks=locks)
+            context = self._observer.context(chosen, EngineView(self._engine), locks=locks)
+            if action is None:
+                yield context
+                return
+            operation = self._new_operation(action, lambda _: None, locks, Order(self.settings.actor))
+            with operation.recorded([chosen]):
+                yield context
 
     def close(self) -> None:
         """Give back the connection to the engine; a command ends instead."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service_launcher import prober
-from service_launcher.compose_service import made_by_hand
+from service_launcher.compose_service import foreign, made_by_hand
 from service_launcher.containers import PROJECT, Container
 from service_launcher.context import CallContext, Listener
 from service_launcher.engine_view import EngineView
@@ -104,7 +104,7 @@ class Observer:
             listener=listener,
             locks=locks or {},
             answers={} if answers is None else answers,
-            places=lambda: self.events.last_places(service),
+            remembered=lambda: self.events.last_ready(service),
         )
 
     def statuses(self, services: Sequence[str], view: EngineView) -> tuple[ServiceStatus, ...]:
@@ -143,7 +143,25 @@ class Observer:
             status = status.model_copy(update={"counted": False})  # a check of nothing is never healthy
         if status.state is not ServiceState.READY:
             return status
-        return _contradicted(status) or _not_fresh(status) or status
+        return _contradicted(status) or self._alone(status, view) or _not_fresh(status) or status
+
+    def _alone(self, status: ServiceStatus, view: EngineView) -> ServiceStatus | None:
+        """The status of a service that its owner alone calls ready: no evidence says so, or the engine knows better."""
+        entry = self.graph.entries[status.id]
+        if all(evidence.verdict is not Verdict.OK for evidence in status.evidence):
+            state, words = ServiceState.UNKNOWN, "it gives no evidence"
+        elif entry.compose is None:
+            return None
+        else:
+            try:
+                container = self.container(entry, view)
+            except EngineUnavailable as error:
+                return _unknown(entry, error.summary)
+            if container is not None and container.state == "running":
+                return None
+            listed = container.state if container else "not there"
+            state, words = ServiceState.DEGRADED, f"the engine says that its container is {listed}"
+        return status.model_copy(update={"state": state, "message": f"its plugin calls it ready, but {words}"})
 
     def _status(self, service: str, view: EngineView) -> ServiceStatus:
         entry = self.graph.entries[service]
@@ -167,11 +185,15 @@ class Observer:
         return status
 
     def container(self, entry: ManifestEntry, view: EngineView) -> Container | None:
-        """A service's container as the engine knows it, whatever its plugin says; made by compose or by hand."""
+        """A service's container as the engine knows it, whatever its plugin says; made by compose or by hand.
+
+        None also where another installation has made it.
+        """
         if entry.compose is None:
             return None
         found = view.compose_service(entry.compose.project, entry.compose.service)
-        return found or made_by_hand(view, entry.compose.service)
+        found = found or made_by_hand(view, entry.compose.service)
+        return None if foreign(found, self.environment) else found
 
     def why_without_owner(self, entry: ManifestEntry) -> str:
         """Why the plugin that an entry names cannot be asked about it."""

@@ -7,12 +7,13 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from service_launcher import planner
+from service_launcher.compose_service import foreign
 from service_launcher.context import CallContext, Listener
 from service_launcher.engine import Changes, Engine
 from service_launcher.engine_view import EngineView
@@ -121,6 +122,8 @@ class Operation:
             else:
                 pending.append(step.service)
         blocked = self.preflight(pending)
+        if first:
+            blocked |= self.prepare(service for service in pending if service not in blocked)
         pending = [service for service in pending if service not in blocked]
         for service in first:
             # Where what it needs is not started after all, it may stay up.
@@ -159,7 +162,7 @@ class Operation:
                 self._finish(step.service, "refused" if step.do == "refuse" else "not_tried", step.reason)
             return
         again = [step.service for step in steps if step.do == "start"]
-        if blocked := self.preflight(again):
+        if blocked := self.preflight(again) or self.prepare(again):
             for service in again:
                 if service not in self.outcomes:
                     self._finish(service, "not_tried", _left_as_it_is(blocked))
@@ -196,6 +199,26 @@ class Operation:
             elif below:
                 blocked.add(service)
                 self._finish(service, "not_tried", f"it needs {', '.join(below)}")
+        return blocked
+
+    def prepare(self, services: Iterable[str]) -> set[str]:
+        """Fetch what services need before others are stopped for them; notes and returns those that cannot start."""
+        blocked: set[str] = set()
+        for service in services:
+            self._handed_over[service] = time.monotonic()
+            context = self.observer.context(service, EngineView(self.engine), self._tell, self.locks, self._answers)
+            if below := sorted(blocked & set(self.observer.graph.with_needs([service]))):
+                blocked.add(service)
+                self._finish(service, "not_tried", f"it needs {', '.join(below)}")
+                continue
+            try:
+                self.observer.plugins.prepare(self.observer.graph.entries[service], context)
+            except LauncherError as error:
+                if isinstance(error, EngineUnavailable):
+                    self.engine.ping()  # where it does not answer anything, the image is not what failed
+                blocked.add(service)
+                self._finish(service, "failed", error.summary)
+                self._show(service, "failed", error.summary)
         return blocked
 
     # Plans; made from what is true now.
@@ -416,17 +439,18 @@ class Operation:
             late = "" if wait.settled(status) else f"not ready within {wait.seconds} s: "
             self._finish(status.id, "failed", late + status.message, status)
             self._show(status.id, "failed", status.message)
-        places = None
+        last: dict[str, Any] = {}
         with contextlib.suppress(EngineUnavailable):
-            places = self._places(status.id) if status.state is ServiceState.READY else None
-        self._record("state.changed", status.id, state=status.state, message=status.message, places=places)
+            last = self._made_of(status.id) if status.state is ServiceState.READY else {}
+        self._record("state.changed", status.id, state=status.state, message=status.message, **last)
 
-    def _places(self, service: str) -> dict[str, str]:
-        """Where the service keeps its data; remembered, because a removed container cannot be asked."""
+    def _made_of(self, service: str) -> dict[str, Any]:
+        """Where the service keeps its data, and its image; remembered, because a removed container cannot be asked."""
         view = EngineView(self.engine)
         container = self.observer.container(self.observer.graph.entries[service], view)
         detail = view.detail(container.id) if container is not None else None
-        return {mount.target: mount.source for mount in detail.mounts} if detail is not None else {}
+        places = {mount.target: mount.source for mount in detail.mounts} if detail is not None else {}
+        return {"places": places} | ({"image": container.image, "image_id": container.image_id} if container else {})
 
     # Private: stopping.
 
@@ -482,8 +506,8 @@ class Operation:
             self._record("state.changed", service, state=ServiceState.STOPPING, requested=True)
 
     def _stop_through_owner_or_labels(self, service: str) -> str:
-        entry = self.observer.graph.entries[service]
-        context = self.observer.context(service, EngineView(self.engine), self._tell, self.locks)
+        entry, view = self.observer.graph.entries[service], EngineView(self.engine)
+        context = self.observer.context(service, view, self._tell, self.locks)
         try:
             if service not in self.observer.plugins.owners:
                 raise PluginFailed(f"its plugin {entry.plugin} is not working")
@@ -491,6 +515,9 @@ class Operation:
         except PluginFailed as error:
             if entry.compose is None:
                 raise
+            found = view.compose_service(entry.compose.project, entry.compose.service)
+            if theirs := foreign(found, self.observer.environment):
+                raise LauncherError(theirs, "stop it from there") from None
             # Stopping must work with every plugin broken: compose knows its containers by their labels.
             services = context.compose(entry.compose.project, (), (entry.compose.service,), {})
             services.stop(seconds=entry.stop_seconds + GRACE_SECONDS)

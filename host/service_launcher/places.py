@@ -28,12 +28,12 @@ def problems(
     present container. Where there is none, what was recorded when the service was last ready counts.
     """
     allowed = service in (host.environment.get(ALLOW) or "").split(",")
-    before = {mount.target: mount.source for mount in now} or dict(host.last_places())
+    before = {mount.target: mount.source for mount in now} or host.last_ready().places
     volumes: dict[str, Volume] | None = None
     for mount in wanted:
         source, target = _source(mount, config), mount["target"]
         old = before.get(target)
-        if old is not None and os.path.normpath(old) != os.path.normpath(source):
+        if old is not None and _real(old) != _real(source):
             yield _problem(
                 service,
                 allowed,
@@ -56,6 +56,11 @@ def problems(
                     f"{service} would begin with the empty volume {source} beside {other}, which looks like its data",
                     f"copy {other} into {source}, or remove the one that is not wanted",
                 )
+
+
+def _real(source: str) -> str:
+    """A folder without the links on the way to it; the name of a volume as it is."""
+    return os.path.realpath(source) if os.path.isabs(source) else source
 
 
 def _problem(service: str, allowed: bool, summary: str, fix: str) -> Problem:

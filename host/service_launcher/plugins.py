@@ -20,7 +20,7 @@ import pluggy
 from pydantic import TypeAdapter, ValidationError
 
 from service_launcher import hookspecs, selection
-from service_launcher.errors import EngineUnavailable, LauncherError, PluginFailed
+from service_launcher.errors import EngineRefused, EngineUnavailable, LauncherError, PluginFailed
 from service_launcher.guard import guarded
 from service_launcher.imports import Loading, host_mismatch, host_requirement, loaded, own_version, restore_pluggy
 from service_launcher.models import (
@@ -174,9 +174,9 @@ class Plugins:
         for name in [owner, *(n for n in self._active() if n != owner)]:
             try:
                 answer = self.ask_preflight(name, entry, action, host())
-            except EngineUnavailable:
-                raise  # whoever asked
             except LauncherError as error:
+                if isinstance(error, EngineUnavailable) and not isinstance(error, EngineRefused):
+                    raise  # whoever asked
                 if name == owner and not isinstance(error, PluginFailed):
                     raise
                 severity: Literal["error", "warn"] = "error" if name == owner else "warn"
@@ -200,6 +200,10 @@ class Plugins:
         """Why a start would make a ready service anew. Raises PluginFailed."""
         reason: str | None = self._ask_owner(entry, "launcher_drift", str | None, host=host)
         return reason
+
+    def prepare(self, entry: ManifestEntry, host: Host) -> None:
+        """Fetch what a start needs. Raises PluginFailed, or what the launcher's own parts raised inside."""
+        self._ask_owner(entry, "launcher_prepare", None, host=host)
 
     def start(self, entry: ManifestEntry, host: Host) -> None:
         """Hand over the start of a service. Raises PluginFailed, or what the launcher's own parts raised inside."""

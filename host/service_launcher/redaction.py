@@ -12,6 +12,7 @@ MASK = "••••••"
 
 #: C0 without tab and newline, DEL, C1, and the controls that turn the direction of text.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_URL_SAFE = str.maketrans("+/", "-_")
 _ANSI = re.compile("\x1b\\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -53,13 +54,14 @@ def _forms(secret: str) -> set[str]:
         with_letters,
         json.dumps(as_json)[1:-1],
         with_letters.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),  # as docker writes it
-        quote(encoded, safe=""),
-        quote_plus(encoded),
         encoded.decode("utf-8", "replace"),
     }
+    for in_url in (quote(encoded, safe=""), quote(encoded), quote_plus(encoded)):
+        forms |= {in_url, re.sub("%..", lambda escape: escape[0].lower(), in_url)}
     # Base64 of a longer text holds the secret at one of three offsets; the characters that depend on
     # its neighbours are cut off.
     for offset in range(3):
         code = base64.b64encode(b"\0" * offset + encoded).decode().rstrip("=")
-        forms.add(code[(0, 2, 3)[offset] : -1 if (len(encoded) + offset) % 3 else None])
+        code = code[(0, 2, 3)[offset] : -1 if (len(encoded) + offset) % 3 else None]
+        forms |= {code, code.translate(_URL_SAFE)}
     return {form for form in forms if len(form) >= 6}

@@ -17,7 +17,7 @@ _MARK = "import pathlib\npathlib.Path(__file__).with_suffix('.imported').touch()
 _IMPORTS = """\
 from threading import Event as Never
 
-from service_launcher import AutoStart, ManifestEntry, Problem, ServiceState, ServiceStatus, hookimpl
+from service_launcher import AutoStart, Evidence, ManifestEntry, Problem, ServiceState, ServiceStatus, Verdict, hookimpl
 """
 
 _ENTRIES = """
@@ -29,7 +29,8 @@ def launcher_manifest_entries():
 _STATUS = """
 @hookimpl
 def launcher_status(entry):
-    return ServiceStatus(id=entry.id, state=ServiceState.READY, message="running")
+    answers = Evidence(layer="application", verdict=Verdict.OK, detail="it answers")
+    return ServiceStatus(id=entry.id, state=ServiceState.READY, message="running", evidence=(answers,))
 """
 
 _WHOLE = _IMPORTS + _ENTRIES + _STATUS
@@ -221,7 +222,7 @@ plugin = Plugin()
     ),
     "a_status_that_was_changed": Kind(
         about="Its status is a record that was changed into one that no state is known of.",
-        source=_WHOLE.replace('message="running")', 'message="running").model_copy(update={"state": "fine"})'),
+        source=_WHOLE.replace("evidence=(answers,))", 'evidence=(answers,)).model_copy(update={"state": "fine"})'),
         expected=SERVICE,
         answers="answered nonsense in launcher_status: state",
     ),

@@ -55,8 +55,8 @@ BREAKS = (
         (
             Change(
                 HOST + "observation.py",
-                "return _unknown(entry, self.redact(error.summary))",
-                'return ServiceStatus(id=entry.id, state=ServiceState.READY, message="fine")',
+                "        status = self._status(service, view)\n",
+                '        status = self._status(service, view)\n        if status.state is ServiceState.UNKNOWN:\n            self.took[service] = 0.0\n            return status.model_copy(update={"state": ServiceState.READY})\n',
             ),
         ),
         (
@@ -110,7 +110,7 @@ BREAKS = (
         "whoever was asked to end has failed",
         (
             Change(HOST + "container_state.py", "ON_REQUEST = (0, 130, 143)", "ON_REQUEST = (0,)"),
-            Change(HOST + "container_state.py", " or (detail.exit_code == 137 and not detail.oom_killed)", ""),
+            Change(HOST + "container_state.py", " or (detail.exit_code == KILLED and not detail.oom_killed)", ""),
         ),
         (
             "engine crashed",
@@ -122,17 +122,43 @@ BREAKS = (
         (
             Change(
                 HOST + "context.py",
-                "        local = self.context.engine.image(image)\n",
-                "        return\n        local = self.context.engine.image(image)\n",
+                "        pullable = can_be_pulled(image, policy)\n",
+                "        return\n        pullable = can_be_pulled(image, policy)\n",
             ),
         ),
         (
             "registry unreachable",
-            "image missing",
             "registry lies",
             "registry cuts off",
             "registry stalls",
         ),
+    ),
+    Break(
+        "whether an image is here is not looked at",
+        (
+            Change(
+                HOST + "compose_service.py",
+                'if not can_be_pulled(image, service.get("pull_policy")) and host.engine.image(image) is None:',
+                "if False:",
+            ),
+        ),
+        ("image missing",),
+    ),
+    Break(
+        "the disks of data are not looked at",
+        (
+            Change(
+                HOST + "compose_service.py",
+                'if mount.kind in ("volume", "bind") and',
+                "if False and",
+            ),
+        ),
+        ("disk full under the database",),
+    ),
+    Break(
+        "the major version of the data is not looked at",
+        (Change(KESTRA + "database.py", "if wanted and present and wanted != present:", "if False:"),),
+        ("another major version",),
     ),
     Break(
         "ports are not looked at",
@@ -206,12 +232,9 @@ BREAKS = (
         ),
         (
             "firewall flushed",
-            "kestra killed",
             "database starved",
-            "disk full under the database",
             "disk full under running services",
             "200 services started",
-            "launcher killed under kestra",
         ),
     ),
     Break(
@@ -368,12 +391,12 @@ BREAKS = (
         ("down by hand during start",),
     ),
     Break(
-        "what has ended is ready",
+        "how a container has ended is not told",
         (
             Change(
                 HOST + "container_state.py",
-                'return Verdict.BAD, ServiceState.STOPPED, f"stopped ({ended})"',
-                'return Verdict.OK, ServiceState.READY, "ended"',
+                'return Verdict.BAD, ServiceState.STOPPED, f"stopped ({ended}{why})"',
+                'return Verdict.BAD, ServiceState.STOPPED, "stopped"',
             ),
         ),
         ("exits 0 for good",),
@@ -396,6 +419,7 @@ BREAKS = (
             "launcher interrupted in stop",
             "launcher terminated",
             "plugin hangs in start",
+            "plugin hangs in prepare",
         ),
     ),
     Break(
@@ -404,6 +428,7 @@ BREAKS = (
         (
             "launcher killed",
             "launcher killed at 20 moments",
+            "launcher killed under kestra",
         ),
     ),
     Break(
@@ -473,7 +498,10 @@ BREAKS = (
                 'return ServiceState.READY, "running", ()',
             ),
         ),
-        ("first start interrupted",),
+        (
+            "first start interrupted",
+            "kestra killed",
+        ),
     ),
     Break(
         "a hook that hangs counts as one without an answer",

@@ -18,6 +18,8 @@ from tests.installations import Done, Installation
 
 KESTRA, POSTGRES = "tools-kestra", "tools-kestra-postgres"
 COMPOSE_FILE = Path("tools/compose/docker-compose.tools.yml")
+DATA = "tools-kestra-postgres-data"
+STORAGE = Path("tools/kestra/storage/witness")  # a file of ours among Kestra's own
 WITNESSES = 1000  # rows of a table of our own in the database, counted afterwards
 
 
@@ -39,7 +41,8 @@ class Row:
 
     `story` injects the fault, yields what was seen, and then removes the cause. `without` are invariants that cannot
     hold for this fault, by their number. `kestra` rows run the real Kestra, `slow` ones take more than 10 s,
-    `prepared` ones begin with everything ready. `disk` is the size in MB of a disk for the Engine alone.
+    `prepared` ones begin with everything ready. `disk` is the size in MB of a disk for the Engine alone, `takes` the
+    volume that the fault itself removes.
     """
 
     fault: str
@@ -53,6 +56,7 @@ class Row:
     prepared: bool = True
     without: frozenset[str] = frozenset()
     disk: int = 0
+    takes: str = ""
 
     @property
     def id(self) -> str:
@@ -75,12 +79,14 @@ def row(
     prepared: bool = True,
     without: str = "",
     disk: int = 0,
+    takes: str = "",
 ) -> Callable[[Story], Story]:
     """Put a story into the table."""
 
     def put(story: Story) -> Story:
         invariants = frozenset(without.split())
-        ROWS.append(Row(fault, name, injected, state, code, story, slow or kestra, kestra, prepared, invariants, disk))
+        slow_too = slow or kestra
+        ROWS.append(Row(fault, name, injected, state, code, story, slow_too, kestra, prepared, invariants, disk, takes))
         return story
 
     return put
@@ -117,6 +123,7 @@ class Case:
     folder: Path
     _injected: float = 0.0
     executions: int = 0
+    volume: str = ""  # the database's, once there is something in it that must not be lost
 
     # Before the fault.
 
@@ -128,6 +135,8 @@ class Case:
             assert self.installation.run_flow() == "SUCCESS"
             self.executions = self.installation.executions()
         self.sql(f"create table witness as select generate_series(1, {WITNESSES}) as number")
+        (self.installation.root / STORAGE).write_text("kept")
+        self.volume = self.present_volume()
 
     def stand_in(self, service: str = "", **variables: str) -> None:
         """Give the stand-in a behaviour from its start on, through the compose file."""
@@ -191,19 +200,29 @@ class Case:
             wait_for(reached, seconds, f"{service} is {state} with {words!r}", every=0.1)
         return seen[0]
 
-    def start(self, *arguments: str, says: str = "", service: str = "kestra-orchestrator", **exported: str) -> Seen:
-        """What `start --json` says of a service in the end; the words must stand in what it says."""
+    def start(
+        self, *arguments: str, says: str = "", cause: str = "", service: str = "kestra-orchestrator", **exported: str
+    ) -> Seen:
+        """What `start --json` says of a service in the end; the words, and the id of the cause, must stand in it."""
         done = self.installation.launcher("start", *arguments, "--json", **exported)
         assert says in done.text, done.text
         if not done.out:
             return Seen("no report", done.code, self.since or done.seconds)
         outcome = next((o for o in done.json()["outcomes"] if o["service"] == service), {"result": "none"})
+        if cause:
+            assert outcome["explanation"]["cause_id"] == cause, outcome["explanation"]
         return Seen(outcome["result"], done.code, self.since or done.seconds)
 
     def holds(self, process: subprocess.Popen[str]) -> bool:
         """Whether a launcher has the project's lock, read without touching it."""
         lock = self.installation.root / ".launcher/locks/tools.lock"
         return lock.exists() and f'"pid": {process.pid},' in lock.read_text()
+
+    def busy(self) -> bool:
+        """Whether somebody holds the project, asked without a launcher."""
+        lock = self.installation.root / ".launcher/locks/tools.lock"
+        free = subprocess.run(["flock", "--exclusive", "--nonblock", str(lock), "true"], check=False)
+        return lock.exists() and free.returncode != 0
 
     @contextlib.contextmanager
     def starting(self, *arguments: str, **exported: str) -> Iterator[subprocess.Popen[str]]:
@@ -218,6 +237,15 @@ class Case:
             self.installation.commands.append(Command(arguments or ("start",), done))
 
     # What must not be lost.
+
+    def present_volume(self) -> str:
+        """When the database's volume was made; empty where there is none."""
+        return self.engine.docker("volume", "inspect", "--format", "{{.CreatedAt}}", DATA, check=False)
+
+    def storage_is_whole(self) -> bool:
+        """Whether what `up` left in Kestra's folder of files is there."""
+        kept = self.installation.root / STORAGE
+        return kept.is_file() and kept.read_text() == "kept"
 
     def sql(self, statement: str, check: bool = True) -> str:
         """Run a statement in the database."""

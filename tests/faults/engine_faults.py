@@ -56,10 +56,13 @@ def engine_restarted(case: Case) -> Iterator[Seen]:
 @row("F3", "engine crashed", "dockerd killed with SIGKILL and begun again", state="stopped", slow=True)
 def engine_crashed(case: Case) -> Iterator[Seen]:
     case.engine.crash()
+    case.injected()
     assert case.read().state == "unknown"
     case.engine.begin()
-    case.injected()
-    yield case.until("stopped", 10)
+    seen = case.until("stopped", 30, words="or with the Docker Engine as it crashed")
+    told = case.installation.launcher("explain", "kestra", "--json").json()
+    assert told["cause_id"] == "engine-crashed", told
+    yield seen
 
 
 @row("F3", "engine crashed under kestra", "dockerd killed with SIGKILL and begun again", state="stopped", kestra=True)
@@ -172,7 +175,11 @@ def interrupted(case: Case) -> Iterator[Seen]:
         wait_for(lambda: case.status()["container"] == "running", 60, "the start is under way")
         start.send_signal(signal.SIGINT)
         case.injected()
-        assert start.wait(10) == 130
+        said = start.communicate(timeout=10)[1]
+        assert start.returncode == 130
         assert case.since < 2.5
+        assert "left as it is: " in said, said
+        assert "kestra-orchestrator is starting" in said, said
+        assert not case.busy(), "the lock is free"
     yield case.read()
     assert case.engine.inspect(KESTRA, "{{.State.Running}}") == "true"

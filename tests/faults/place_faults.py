@@ -51,7 +51,7 @@ def registry_unreachable(case: Case) -> Iterator[Seen]:
     assert case.engine.inspect(KESTRA, "{{.State.Running}}") == "true", "the version that was running runs on"
 
 
-@row("F7", "image missing", "a local image that was never built", state="failed", code=1)
+@row("F7", "image missing", "a local image that was never built", state="refused", code=3)
 def image_missing(case: Case) -> Iterator[Seen]:
     before = case.ids()
     yield case.start("kestra", says="local/kestra:none is not here", KESTRA_IMAGE="local/kestra:none")

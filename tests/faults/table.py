@@ -18,7 +18,7 @@ PROPERTY = "fault"
 
 @dataclass(frozen=True)
 class Result:
-    """How a row ended, in plain values: what was seen, what was lost (nothing when empty), and why it is red."""
+    """How a row ended, in plain values: what was seen, what was lost, and why it is red."""
 
     fault: str
     name: str
@@ -62,7 +62,7 @@ class Campaign:
         for r in sorted(self._results, key=lambda r: (int(r.fault[1:]), r.name)):
             verdict = f"RED: {r.failure}" if r.failure else "green"
             took = f"{r.seconds:.0f} s"
-            table.add_row(r.fault, r.name, r.injected, r.state, r.code, r.truth, r.lost or "nothing", took, verdict)
+            table.add_row(r.fault, r.name, r.injected, r.state, r.code, r.truth, r.lost, took, verdict)
         survived = sum(not r.failure for r in self._results)
         console = Console(width=320, file=io.StringIO(), record=True)
         console.print(table)

@@ -51,7 +51,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
 
 @pytest.mark.parametrize("row", [_parameter(row) for row in ROWS])
 def test_fault(row: Row, case: Case, note: Callable[[Result], None]) -> None:
-    began, seen, lost = time.monotonic(), None, "not looked at"
+    began, seen, lost, of = time.monotonic(), None, "not looked at", ""
     try:
         if row.prepared:
             case.up()
@@ -63,9 +63,13 @@ def test_fault(row: Row, case: Case, note: Callable[[Result], None]) -> None:
             assert next(story, None) is None
         finally:
             story.close()
-        lost = invariants.hold(case, before)
+        lost, of = invariants.hold(case, before)
         assert not lost
     except BaseException as error:
-        note(Result.of(row, seen, lost, time.monotonic() - began, f"{type(error).__name__}: {error}"))
+        note(
+            Result.of(
+                row, seen, lost or f"nothing of {of}", time.monotonic() - began, f"{type(error).__name__}: {error}"
+            )
+        )
         raise
-    note(Result.of(row, seen, lost, time.monotonic() - began))
+    note(Result.of(row, seen, lost or f"nothing of {of}", time.monotonic() - began))

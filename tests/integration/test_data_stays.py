@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from tests.engines import PrivateEngine
 from tests.installations import Installation
 
-COMPOSE = "tools/compose/docker-compose.tools.yml"
-
-
-def edited(installation: Installation, old: str, new: str) -> None:
-    """Change the compose file as an operator might."""
-    file = installation.root / COMPOSE
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new))
+#: The launcher as somebody who may use the Engine and read his own files, and none of other people.
+UNPRIVILEGED = (
+    "setpriv",
+    "--bounding-set=-dac_override,-dac_read_search",
+    str(Path(sys.executable).with_name("launcher")),
+)
 
 
 def test_another_storage_folder_is_refused_with_both_named(installation: Installation, tmp_path: Path) -> None:
@@ -36,10 +34,21 @@ def test_another_storage_folder_is_refused_with_both_named(installation: Install
     assert installation.launcher("start", KESTRA_STORAGE_DIR=str(new)).code == 0, "it is the present one now"
 
 
+def test_a_link_to_another_storage_folder_is_seen_through(installation: Installation, tmp_path: Path) -> None:
+    assert installation.launcher("start").code == 0
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "same").symlink_to(installation.root / "tools/kestra/storage")
+    done = installation.launcher("start", KESTRA_STORAGE_DIR=str(tmp_path / "link"))
+    assert done.code == 3, done.text
+    assert f"would use {tmp_path / 'link'} for /app/storage" in done.err
+    assert installation.launcher("start", KESTRA_STORAGE_DIR=str(tmp_path / "same")).code == 0
+
+
 def test_another_volume_is_refused_with_both_named(installation: Installation, engine: PrivateEngine) -> None:
     assert installation.launcher("start").code == 0
     assert installation.launcher("stop", "kestra-postgres").code == 0
-    edited(installation, "name: tools-kestra-postgres-data", "name: fresh-postgres-data")
+    installation.edited("name: tools-kestra-postgres-data", "name: fresh-postgres-data")
     done = installation.launcher("start")
     assert done.code == 3, done.text
     assert (
@@ -107,3 +116,25 @@ def test_another_major_version_of_the_database_is_refused(installation: Installa
         assert installation.state("kestra-postgres") == "ready"
     finally:
         engine.docker("image", "rm", "local/postgres:18-by-name")
+
+
+def test_the_last_major_version_is_remembered_where_the_data_cannot_be_read(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    """As for somebody who is not root, once the container is removed."""
+    assert installation.launcher("start", "kestra-postgres").code == 0
+    (installation.root / "Dockerfile").write_text("FROM local/postgres:17\nENV PG_MAJOR=18\n")
+    engine.docker("build", "--tag", "local/postgres:18-by-name", str(installation.root))
+    assert installation.compose("down").code == 0
+    newer = {"KESTRA_POSTGRES_IMAGE": "local/postgres:18-by-name"}
+    try:
+        done = installation.run(*UNPRIVILEGED, "start", "kestra-postgres", **newer)
+        assert done.code == 3, done.text
+        assert "is PostgreSQL 18, and the data in the volume tools-kestra-postgres-data is of 17" in done.err
+        found = installation.run(*UNPRIVILEGED, "doctor", **newer)
+        assert "data in tools-kestra-postgres-data are of PostgreSQL 17, the image is 18" in found.text
+    finally:
+        engine.docker("image", "rm", "local/postgres:18-by-name")
+    same = installation.run(*UNPRIVILEGED, "doctor")
+    assert "the version of the data in tools-kestra-postgres-data cannot be read" in same.text
+    assert installation.run(*UNPRIVILEGED, "start", "kestra-postgres").code == 0

@@ -67,6 +67,9 @@ def test_a_restart_of_the_database_is_never_ready_before_kestra_itself_has_resta
     lost = _moment(engine, POSTGRES, "FinishedAt")
     wait_for(lambda: _moment(engine, KESTRA, "StartedAt") > before, 200, "Kestra ends and is started again", every=0.5)
     watcher.end()
+    told = kestra.launcher("explain", "kestra", "--json").json()
+    assert told["cause_id"] == "database-lost", told
+    assert told["exit_code"] == 0, told
     back = _moment(engine, KESTRA, "StartedAt")
     kestra.await_state("kestra", "ready", 90)
     between = [(state, message) for moment, state, message in watcher.seen if lost < moment < back]

@@ -189,3 +189,16 @@ def test_a_configuration_that_cannot_be_read_is_the_first_finding(
     assert shown.code == 1
     assert shown.out.startswith("✖ fail")
     assert "↳ try: " in shown.out
+
+
+def test_what_the_engine_refuses_to_say_is_not_passed_over(installation: Installation) -> None:
+    findings = examined(installation, 1, KESTRA_POSTGRES_IMAGE="Postgres:17")
+    assert verdict(findings, "Postgres:17 is no name of an image") == "fail"
+    findings = examined(installation, 1, KESTRA_IMAGE="local/kestra:none")
+    assert verdict(findings, "the image local/kestra:none is not here") == "fail"
+    assert not [f for f in findings if "a start fetches it" in f["summary"]]
+
+
+def test_an_image_that_is_called_rehearsal_elsewhere_is_kestra_all_the_same(installation: Installation) -> None:
+    findings = examined(installation, 1, KESTRA_IMAGE="registry.example/rehearsal/kestra:v1.3.10")
+    assert verdict(findings, "Kestra 1.3.10 has a known hole: CVE") == "fail"

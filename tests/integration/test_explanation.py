@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from service_launcher.events import EventLog
+from service_launcher.redaction import Redactor
 
 from tests.engines import PrivateEngine, wait_for
 from tests.faults.proxy import Proxy
@@ -114,6 +116,25 @@ def test_who_stopped_a_service_is_told(installation: Installation) -> None:
     assert told["next_command"] == "launcher start kestra-orchestrator"
 
 
+def test_a_silent_engine_explains_nothing_and_is_exit_code_5(installation: Installation) -> None:
+    done = installation.launcher("explain", "kestra", "--json", DOCKER_HOST="unix:///run/no-such-engine.sock")
+    assert done.code == 5, done.text
+    told = done.json()
+    assert (told["state"], told["cause_id"]) == ("unknown", "engine-silent")
+    assert "/run/no-such-engine.sock" in told["cause"]
+
+
+def test_who_was_killed_by_hand_is_not_told_to_have_gone_with_the_engine(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    assert installation.launcher("start").code == 0
+    engine.docker("kill", "tools-kestra")
+    told = explained(installation, "kestra")
+    assert told["state"] == "stopped"
+    assert told["cause_id"] != "engine-crashed", told
+    assert "killed by a stop or by hand, or with the Docker Engine as it crashed" in told["cause"]
+
+
 def services_in(reading: str, key: str) -> list[Any]:
     """What a line of ``status --watch --json`` tells of each service under a key."""
     return [service[key] for service in json.loads(reading)["services"]]
@@ -155,6 +176,34 @@ def test_what_happens_is_seen_at_once_and_recorded_once(installation: Installati
         wait_for(lambda: set(services_in(seen[-1], "state")) == {"ready"}, 20, "ready again")
     recorded = installation.launcher("events", "kestra", "--json").out.splitlines()
     assert sum("container.died" in line and '"exit_code":137' in line for line in recorded) == 1
+
+
+def test_flips_of_health_and_lack_of_memory_are_events(installation: Installation, engine: PrivateEngine) -> None:
+    installation.edited("interval: 10s", "interval: 1s")
+    installation.edited('--max-time, "4"', '--max-time, "1"')
+    assert installation.launcher("start").code == 0
+    record = EventLog(installation.root / ".launcher/events.jsonl", Redactor([]))
+
+    def told(what: str, **detail: str) -> bool:
+        wanted = detail | {"container": "tools-kestra"}
+        return any(event.what == what and wanted.items() <= event.detail.items() for event in record.read())
+
+    def health(word: str) -> None:
+        engine.docker("exec", "tools-kestra", "sh", "-c", f"echo {word} > /run/standin/STANDIN_HEALTH")
+
+    engine.docker("exec", "tools-kestra", "mkdir", "-p", "/run/standin")
+    with installation.popen("events", "--follow") as recorder:
+        lock = installation.root / ".launcher/locks/recorder.lock"
+        wait_for(lambda: lock.exists() and str(recorder.pid) in lock.read_text(), 20, "it records")
+        health("down")
+        wait_for(lambda: told("health.changed", health="unhealthy"), 30, "it is ill", every=0.2)
+        health("up")
+        wait_for(lambda: told("health.changed", health="healthy"), 30, "it is well again", every=0.2)
+        engine.docker("update", "--memory", "100m", "--memory-swap", "100m", "tools-kestra")
+        engine.docker("exec", "tools-kestra", "python3", "-c", "bytearray(300_000_000)", check=False)
+        wait_for(lambda: told("container.oom"), 20, "the kernel took a process", every=0.2)
+    of_kestra = [event for event in record.read() if event.detail.get("container") == "tools-kestra"]
+    assert {(event.service, event.actor) for event in of_kestra} == {("kestra-orchestrator", "engine")}
 
 
 def test_a_death_between_two_event_streams_is_recorded_once(
@@ -207,6 +256,9 @@ def test_logs_of_several_services_are_merged_and_survive_a_restart(
     assert {line.split(" | ")[0] for line in both} == {"kestra-orchestrator", "kestra-postgres"}
     found = installation.launcher("logs", "kestra", "--grep", "first w.rds").out.splitlines()
     assert found == ["first words"]
+    (line,) = installation.launcher("logs", "kestra", "--grep", "first w.rds", "--json").out.splitlines()
+    assert json.loads(line).keys() == {"service", "time", "text"}
+    assert json.loads(line)["text"] == "first words"
     assert installation.launcher("logs", "kestra", "--since", "2030-01-01T00:00:00").out == ""
     with installation.popen("logs", "--follow", "kestra", "--grep", "first words") as process:
         lines: list[str] = []

@@ -113,6 +113,14 @@ def test_another_installation_on_the_same_machine_is_left_alone(copied, engine: 
         done = second.launcher(command)
         assert done.code in (1, 3), done.text
         assert f"belongs to another installation ({first.root}/tools/compose)" in done.text
+    said = {status["id"]: status for status in second.launcher("status", "--json").json()["services"]}
+    for status in said.values():
+        assert status["state"] == "degraded", status
+        assert "belongs to another installation" in status["message"]
+    # Also where no plugin says so, and compose would be asked by its labels.
+    (second.root / "config/plugins.toml").write_text('disabled = ["kestra"]\n')
+    assert second.state("kestra") == "unknown"
+    assert "✓ kestra-orchestrator: stopped" not in second.launcher("stop").text
     assert engine.docker("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}") == before
 
 

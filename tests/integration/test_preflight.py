@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import re
 import signal
 import socket
@@ -10,7 +13,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from service_launcher.events import EventLog
+from service_launcher.redaction import Redactor
 
 from tests.conftest import CHECKOUT
 from tests.engines import PrivateEngine, wait_for
@@ -177,6 +183,87 @@ def test_a_missing_local_image_is_a_failure_that_names_it_and_kestra_is_not_repl
     assert engine.docker("ps", "--format", "{{.Names}}") == "tools-kestra-postgres"
 
 
+@pytest.mark.parametrize(
+    ("command", "exported", "code"),
+    [
+        (("restart", "kestra"), {"KESTRA_IMAGE": "127.0.0.1:9/nobody/there:1"}, 1),
+        (("start",), {"KESTRA_POSTGRES_IMAGE": "127.0.0.1:9/nobody/there:17"}, 1),
+        (("restart",), {"KESTRA_IMAGE": "local/kestra:none"}, 3),
+        (("start",), {"KESTRA_POSTGRES_IMAGE": "local/postgres:17-none"}, 3),
+        (("restart",), {"KESTRA_IMAGE": "kestra/kestra:v1.3.25", "KESTRA_PULL_POLICY": "never"}, 3),
+        (("start",), {"KESTRA_POSTGRES_IMAGE": "Postgres:17"}, 2),
+    ],
+)
+def test_nothing_is_stopped_for_an_image_that_cannot_be_had(
+    installation: Installation, engine: PrivateEngine, command: tuple[str, ...], exported: dict[str, str], code: int
+) -> None:
+    assert _start(installation)[0] == 0
+    names = ("tools-kestra", "tools-kestra-postgres")
+    before = [engine.inspect(name, "{{.Id}} {{.State.StartedAt}} {{.State.Status}}") for name in names]
+    done = installation.launcher(*command, **exported)
+    assert done.code == code, done.text
+    assert next(iter(exported.values())) in done.text
+    assert [engine.inspect(name, "{{.Id}} {{.State.StartedAt}} {{.State.Status}}") for name in names] == before
+
+
+def test_an_operation_goes_on_when_nobody_reads_its_progress(installation: Installation) -> None:
+    assert _start(installation)[0] == 0
+    read, write = os.pipe()
+    os.close(read)
+    program = str(Path(sys.executable).with_name("launcher"))
+    with os.fdopen(write, "w") as nobody:
+        done = subprocess.run(
+            [program, "--root", str(installation.root), "restart", "kestra"],
+            env=installation.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=nobody,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 0, done.stdout
+    assert installation.state("kestra") == "ready"
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_container_that_was_being_made_anew_when_all_was_killed(
+    installation: Installation, engine: PrivateEngine, stopped: bool
+) -> None:
+    """Compose has made the new one under another name, and the old one is still there."""
+    installation.edited("stop_grace_period: 6m", "stop_grace_period: 20s")
+    installation.stand_in(STANDIN_STOP="ignore")
+    assert _start(installation)[0] == 0
+    old = engine.inspect("tools-kestra", "{{.Id}}")
+    with installation.popen("start", KESTRA_JAVA_OPTS="-Dchanged=1") as start:
+        wait_for(lambda: len(_containers(engine)) == 3, 30, "there are two of Kestra")
+        for pid in _family(start.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        start.wait(10)
+    assert len(_containers(engine)) == 3
+    if stopped:
+        engine.docker("kill", "tools-kestra")
+        assert installation.state("kestra") == "stopped"
+    else:
+        assert installation.status("kestra")["state"] == "ready", "the old one runs on"
+        assert installation.launcher("stop", "kestra").code == 0
+        assert engine.inspect("tools-kestra", "{{.State.Running}}") == "false"
+        assert old == engine.inspect("tools-kestra", "{{.Id}}")
+    assert _start(installation)[0] == 0
+    assert installation.state("kestra") == "ready"
+    assert sorted(_containers(engine)) == ["tools-kestra", "tools-kestra-postgres"]
+
+
+def _containers(engine: PrivateEngine) -> list[str]:
+    return engine.docker("ps", "--all", "--format", "{{.Names}}").splitlines()
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that have come of it."""
+    process = psutil.Process(pid)
+    return [pid, *(child.pid for child in process.children(recursive=True))]
+
+
 @pytest.mark.parametrize("command", [["status"], ["start"], ["stop"], ["restart"], ["plan"]])
 def test_a_silent_engine_ends_every_command_with_5_in_under_5_seconds(
     installation: Installation, command: list[str]
@@ -261,3 +348,29 @@ def test_a_kestra_by_hand_that_somebody_follows_can_be_stopped_by_others(
     assert following.returncode != 0
     assert "REHEARSAL stand-in, not Kestra" in out
     assert engine.docker("ps", "-aq", "--filter", "name=^tools-kestra$") == "", "--rm, as before"
+    recorded = [json.loads(line) for line in installation.launcher("events", "kestra", "--json").out.splitlines()]
+    by_hand = [event for event in recorded if event["detail"].get("services") == ["kestra-orchestrator"]]
+    assert [event["what"] for event in by_hand[:1]] == ["operation.started"]
+
+
+def test_a_kestra_by_hand_that_ends_with_ctrl_c_is_not_brought_back(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    record = EventLog(installation.root / ".launcher/events.jsonl", Redactor([]))
+    with (
+        installation.popen("events", "--follow"),
+        installation.popen("kestra", "run", "--port", "8185", "--management-port", "8186") as following,
+    ):
+        wait_for(lambda: "kestra-orchestrator" in record.wanted(), 60, "it is up, and that is recorded", every=0.2)
+        for pid in _family(following.pid):  # as a terminal does
+            os.kill(pid, signal.SIGINT)
+        following.communicate(timeout=60)
+        wait_for(lambda: engine.docker("ps", "-aq", "--filter", "name=^tools-kestra$") == "", 20, "it has ended")
+        assert "kestra-orchestrator" not in record.wanted()
+        assert "kestra-postgres" in record.wanted()
+
+
+def test_by_hand_refuses_the_hardened_profile_that_it_would_not_keep(installation: Installation) -> None:
+    done = installation.launcher("kestra", "run", "--dry-run", KESTRA_PRIVILEGES="hardened")
+    assert done.code == 3, done.text
+    assert "KESTRA_PRIVILEGES=hardened is kept by compose alone" in done.err

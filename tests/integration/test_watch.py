@@ -51,6 +51,21 @@ def test_what_a_crash_left_down_is_brought_back_and_what_was_stopped_is_not(
     assert [event["detail"]["services"] for event in brought] == [["kestra-postgres"]]
 
 
+def test_what_a_crash_left_down_is_brought_back_by_a_watch_that_begins_after_it(
+    installation: Installation, engine: PrivateEngine
+) -> None:
+    """As after a reboot: nothing has recorded how it ended, only that it was wanted."""
+    assert installation.launcher("start").code == 0
+    restarted_after_a_crash(engine)
+    assert installation.state("kestra") == "stopped"
+    with installation.popen("watch"):
+        wait_for(lambda: installation.state("kestra") == "ready", 60, "it is brought back", every=0.5)
+    recorded = installation.launcher("events", "--json").out.splitlines()
+    brought = [event for event in map(json.loads, recorded) if event["what"] == "operation.started"]
+    assert brought[-1]["actor"] == "watch"
+    assert brought[-1]["detail"]["services"] == ["kestra-postgres", "kestra-orchestrator"]
+
+
 def test_what_is_brought_back_is_made_of_the_files_as_they_are_now(
     installation: Installation, engine: PrivateEngine
 ) -> None:

@@ -22,7 +22,8 @@ SOURCE = """
 import json, pathlib
 import click
 from service_launcher import (
-    AutoStart, Cause, Finding, ManifestEntry, Problem, ServiceState, ServiceStatus, Variable, hookimpl,
+    AutoStart, Cause, Evidence, Finding, ManifestEntry, Problem, ServiceState, ServiceStatus, Variable, Verdict,
+    hookimpl,
 )
 
 FOLDER = pathlib.Path(__file__).parent
@@ -65,6 +66,13 @@ def launcher_drift(entry, host):
 
 
 @hookimpl
+def launcher_prepare(entry, host):
+    note("launcher_prepare", entry=entry.id)
+    if host.environment.get("COLOUR") == "rare":
+        raise RuntimeError("there is no such paint")
+
+
+@hookimpl
 def launcher_start(entry, host):
     note("launcher_start", entry=entry.id)
     (FOLDER / entry.id).touch()
@@ -80,7 +88,9 @@ def launcher_stop(entry, host):
 def launcher_status(entry, host):
     note("launcher_status", entry=entry.id)
     up = (FOLDER / entry.id).exists()
-    return ServiceStatus(id=entry.id, state=ServiceState.READY if up else ServiceState.STOPPED, message="as it is")
+    seen = Evidence(layer="application", verdict=Verdict.OK if up else Verdict.BAD, detail="looked for its file")
+    state = ServiceState.READY if up else ServiceState.STOPPED
+    return ServiceStatus(id=entry.id, state=state, message="as it is", evidence=(seen,))
 
 
 @hookimpl
@@ -207,6 +217,22 @@ def test_launcher_drift_is_asked_of_what_is_ready_and_has_it_made_anew(noted: No
     assert noted.calls("wall", "launcher_drift") == [{"entry": "wall"}]
     plan = operate(COLOUR="green").plan("start", ["wall"])
     assert [(step.do, step.reason) for step in plan.steps] == [("start", "repainted")]
+
+
+def test_launcher_prepare_is_asked_before_something_is_stopped_for_a_start(noted: Noted, operate: Any) -> None:
+    operate(COLOUR="blue").start(["house"])
+    assert noted.calls("wall", "launcher_prepare") == [], "nothing had to be stopped"
+    report = operate(COLOUR="rare").restart(["wall"])
+    results = {outcome.service: (outcome.result, outcome.message) for outcome in report.outcomes}
+    assert results["wall"][0] == "failed"
+    assert "there is no such paint" in results["wall"][1]
+    assert results["house"] == ("not_tried", "it needs wall")
+    assert noted.calls("wall", "launcher_prepare") == [{"entry": "wall"}]
+    assert noted.calls("wall", "launcher_stop") == noted.calls("house", "launcher_stop") == []
+    assert operate(COLOUR="blue").restart(["wall"]).exit_code == 0
+    # Of what is made anew, so that nothing that depends on it is stopped in vain.
+    report = operate(COLOUR="green").start(["wall"])
+    assert noted.calls("wall", "launcher_prepare")[2:] == [{"entry": "wall"}]
 
 
 def test_launcher_start_is_asked_of_the_owner_after_what_it_needs(noted: Noted, operate: Any) -> None:

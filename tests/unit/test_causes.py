@@ -128,7 +128,7 @@ KESTRA_LINES = {
         "[io.kestra.core.repositories.SettingRepositoryInterface] exists",
     ),
     "placeholder": ("Could not resolve placeholder ${KESTRA_DB_PASSWORD}",),
-    "configuration-yaml": ("while parsing a block mapping",),
+    "configuration-yaml": ("while parsing a block mapping", "while parsing a node", "while parsing an anchor"),
     "configuration-folder": (
         "/app/kestra: 33: cannot create /app/confs/application.yml: Read-only file system",
         "/app/kestra: 33: cannot create /app/confs/application.yml: Permission denied",
@@ -198,7 +198,7 @@ def explained(
     )
     status = ServiceStatus(id="one", state=state, message=message)
     detail = Detail("exited", None, None, exit_code, False, 0, False, "", None)
-    return Explainer(cast(Observer, observer), Engine())._cause("one", status, detail, lines, (), None)
+    return Explainer(cast(Observer, observer), Engine())._cause("one", status, detail, lines, (), None, crashed=False)
 
 
 def test_what_a_sentence_takes_out_of_the_middle_of_a_secret_is_never_shown() -> None:

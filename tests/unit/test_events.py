@@ -75,7 +75,7 @@ def test_a_secret_that_is_a_word_of_an_id_changes_no_id(tmp_path: Path) -> None:
     log.record(operation("operation.started", "start", "kestra-postgres"))
     log.record(Event(what="state.changed", service="kestra-postgres", actor="ana", detail=ready))
     assert log.wanted() == {"kestra-postgres"}
-    assert log.last_places("kestra-postgres") == places
+    assert log.last_ready("kestra-postgres").places == places
     assert log.unfinished()["start"].detail["services"] == ["kestra-postgres"]
     assert lines(tmp_path)[1]["detail"] == {**ready, "message": f"{MASK} answers"}
     ended = {"outcome": "failed", "services": {"kestra-postgres": "failed: postgres is no password"}}
@@ -127,8 +127,8 @@ def test_what_is_wanted_and_where_data_is_outlives_every_turnover(
     for number in range(60):
         log.record(event(number=number))
         assert log.wanted() == before
-        assert log.last_places("quiet") == log.last_places("stopped") == places
-        assert log.last_places("moved") == {"/data": "second"}
+        assert log.last_ready("quiet").places == log.last_ready("stopped").places == places
+        assert log.last_ready("moved").places == {"/data": "second"}
     assert {"quiet", "moved"} <= before
     assert "stopped" not in before
     folder = tmp_path / ".launcher"

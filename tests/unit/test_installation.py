@@ -117,3 +117,17 @@ def test_readings_follow_the_files(changing: Changing) -> None:
     assert changing.builds == 3, "not again for every reading"
     stop.set()
     assert not list(readings)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("old")
+    texts = iter(["newer", "newer"])
+
+    def build() -> Launcher:
+        built = Built(tmp_path)
+        (tmp_path / "new").write_text(next(texts, "newer"))
+        (tmp_path / "new").replace(tmp_path / ".env")
+        return cast(Launcher, built)
+
+    installation = Installation(build)
+    assert cast(Any, installation.current()).text == "newer"

@@ -15,6 +15,7 @@ import pytest
 from service_launcher import AutoStart, Host, Verdict
 from service_launcher.compose import ComposeProject
 from service_launcher.envfile import Environment, Variable
+from service_launcher.events import LastReady
 from service_launcher.prober import MAX_BYTES, Answer
 from service_launcher.redaction import Redactor
 
@@ -369,3 +370,24 @@ def test_a_volume_beside_the_data_is_refused(image: str, target: str | None, ref
     found = list(database._place(host(**values), postgres_major(host(**values))))
     assert [problem.severity for problem in found] == ["error"] * refused
     assert all(f"{DATA_TARGET} is {target}" in problem.summary for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("image", "image_id", "present", "major"),
+    [
+        ("postgres:17", "sha256:17", {}, 17),  # gone, so its tag has to do
+        ("registry.example:5000/postgres:17-alpine", "sha256:17", {}, 17),
+        ("postgres:latest", "sha256:17", {}, None),
+        ("sha256:1700", "sha256:1700", {}, None),
+        ("postgres:latest", "sha256:17", {"sha256:17": "17", "postgres:latest": "18"}, 17),  # the name has moved on
+        ("", "", {}, None),
+    ],
+)
+def test_the_last_image_tells_the_major_version_of_the_data(
+    monkeypatch: pytest.MonkeyPatch, image: str, image_id: str, present: dict[str, str], major: int | None
+) -> None:
+    monkeypatch.setattr(ToolsService, "container", lambda self, host: None)
+    facts = {name: SimpleNamespace(environment={"PG_MAJOR": number}) for name, number in present.items()}
+    last = LastReady(image=image, image_id=image_id)
+    asked = SimpleNamespace(engine=SimpleNamespace(image=facts.get), last_ready=lambda: last)
+    assert database.last_major(cast(Host, asked)) == major

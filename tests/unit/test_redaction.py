@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -19,6 +20,11 @@ def in_base64(secret: str, before: int = 0, after: str = "z") -> str:
     return base64.b64encode(b"u" * before + secret.encode() + after.encode()).decode()
 
 
+def in_lower_case(encoded: str) -> str:
+    """As encoders write it that use small hexadecimal digits."""
+    return re.sub("%..", lambda escape: escape[0].lower(), encoded)
+
+
 FORMS: dict[str, Callable[[str], str]] = {
     "raw": str,
     "dollars doubled, as compose prints it": lambda s: s.replace("$", "$$"),
@@ -26,18 +32,31 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON with its letters": lambda s: json.dumps(s, ensure_ascii=False),
     "JSON in JSON": lambda s: json.dumps({"line": json.dumps({"password": s})}),
     "URL": lambda s: f"postgresql://kestra:{quote(s, safe='')}@db/kestra",
+    "URL with its slashes": lambda s: f"/users/{quote(s)}?x=1",
+    "URL in lower case": lambda s: f"postgresql://kestra:{in_lower_case(quote(s, safe=''))}@db/kestra",
+    "form in lower case": lambda s: f"password={in_lower_case(quote_plus(s))}&user=x",
     "form": lambda s: f"password={quote_plus(s)}&user=x",
     "JSON as docker writes it": lambda s: (
         json.dumps(s, ensure_ascii=False)[1:-1].replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
     ),
     "base64 alone": lambda s: in_base64(s, after=""),
     "base64 at offset 0": in_base64,
+    "base64 for URLs": lambda s: in_base64(s).translate(str.maketrans("+/", "-_")),
     "base64 at offset 1": lambda s: in_base64(s, before=1),
     "base64 at offset 2": lambda s: in_base64(s, before=2),
     "base64 at offset 3": lambda s: in_base64(s, before=3, after="zz"),
 }
 
-SECRETS = ["Right1Password", "pa$$word$1", 'quo"te\\slash', "café ☕ &?/+ =", "x%41y#z{}1", "tab\tand\nline1"]
+SECRETS = [
+    "Right1Password",
+    "pa$$word$1",
+    'quo"te\\slash',
+    "café ☕ &?/+ =",
+    "x%41y#z{}1",
+    "Right1/Pass+wo?d",
+    "~~~???>>>ooo",
+    "tab\tand\nline1",
+]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -54,6 +54,7 @@ launcher_variables = _services.launcher_variables
 launcher_preflight = _services.launcher_preflight
 launcher_findings = _services.launcher_findings
 launcher_drift = _services.launcher_drift
+launcher_prepare = _services.launcher_prepare
 launcher_start = _services.launcher_start
 launcher_stop = _services.launcher_stop
 

@@ -15,4 +15,5 @@ def test_ready_means_that_it_answers(temporary_installation, stand_in, monkeypat
     monkeypatch.setattr(type(plugin.SERVICE), "status", lambda self, host: running)
     stand_in.be(behaviour)
     launcher = temporary_installation.launcher()
-    assert launcher.status(["courier"]).statuses[0].state == state
+    with launcher.host("courier") as host:  # the plugin alone: the launcher would look for the container, too
+        assert plugin.launcher_status(launcher.entries["courier"], host).state == state

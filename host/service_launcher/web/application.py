@@ -147,10 +147,10 @@ class Api:
 
     async def sign_in(self, body: Code) -> Session:
         """Trade a one-use code for its token."""
-        if self.guard.attempts.exhausted():
-            raise too_many()
-        found = self.tokens.redeem(body.code)
+        found = self.tokens.redeem(body.code)  # first: whoever tries wrong ones must lock nobody out
         if found is None:
+            if self.guard.attempts.exhausted():
+                raise too_many()
             self.guard.attempts.failed()
             raise Refused(401, "permission", "this code was used, or is older than a minute", "launcher open")
         return Session(role=found[0], token=found[1])
