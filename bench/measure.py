@@ -243,7 +243,7 @@ FIGURES: dict[str, Measured] = {
 
 
 def main(known: Mapping[str, Measured] = FIGURES, about: str | None = __doc__, result: str = "figures") -> None:
-    """Measure the figures that the command line names, print the table and write the JSON."""
+    """Measure the named figures, print the table and write the JSON; the exit code is 1 where a goal was missed."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figures", nargs="*", choices=[*known, []], help="which figures; all when none is named")
     chosen = parser.parse_args().figures or list(known)
@@ -266,6 +266,7 @@ def main(known: Mapping[str, Measured] = FIGURES, about: str | None = __doc__, r
     revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     document = {"revision": revision.stdout.strip(), "figures": [asdict(f) | {"met": f.met} for f in figures]}
     (results / f"{result}.json").write_text(json.dumps(document, indent=2) + "\n")
+    sys.exit(not all(figure.met for figure in figures))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,7 @@ DATABASE = (
     ),
     Cause(
         id="database-major",
-        pattern=r"(?:initialized by PostgreSQL version (?P<old>\d+), which is not compatible with this version "
-        r"(?P<new>\d+)|database files are incompatible with server)",
+        pattern=r"initialized by PostgreSQL version \d+, which is not compatible with this version \d+",
         sentence="the data in the volume is of another major version of PostgreSQL than the image",
         fix="name the image of the old major version in KESTRA_POSTGRES_IMAGE; another one needs dump and restore",
     ),
@@ -33,9 +32,10 @@ DATABASE = (
     Cause(
         id="database-half-made",
         pattern=r"role \"[^\"]+\" does not exist|directory \"[^\"]*\" exists but is not empty|"
-        r"is not a database cluster directory|could not locate a valid checkpoint record|global/pg_filenode\.map",
-        sentence="the first start of the database was broken off, or its files are damaged: it answers, "
-        "and nobody can log in",
+        r"is not a database cluster directory|could not locate a valid checkpoint record|"
+        r"could not find the database system|incorrect checksum in control file|initialized with PG_CONTROL_VERSION|"
+        r"could not (?:open|access)[^\n]*(?:global/|postgresql\.conf|PG_VERSION)[^\n]*No such file",
+        sentence="the first start of the database was broken off, or its files are damaged ({line})",
         fix="launcher logs kestra-postgres; a volume without data may be removed by hand, one with data never",
     ),
     Cause(

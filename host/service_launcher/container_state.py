@@ -13,7 +13,6 @@ CRASHES = 3  # restarts of one container after which it counts as a crash loop, 
 LIFE_SECONDS = 120.0  # five ends within ten minutes; the engine counts restarts for ever
 ON_REQUEST = (0, 130, 143)  # exit codes of who was asked to end, or had nothing more to do
 KILLED = 137  # the exit code of SIGKILL
-BRINGS_BACK = ("always", "unless-stopped")  # policies by which a container stays down only for a reason
 
 LastEnd = Callable[[], End | None]
 
@@ -105,8 +104,6 @@ def _judge_container(detail: Detail, last_end: LastEnd) -> tuple[Verdict, Servic
             return Verdict.PENDING, ServiceState.STOPPING, "being removed"
         # 137 is what a stop leaves behind, too, unless the kernel did it; that may have taken a process of it before.
         case "exited" if detail.exit_code in ON_REQUEST or (detail.exit_code == KILLED and not detail.oom_killed):
-            killed = detail.exit_code == KILLED and detail.restart_policy in BRINGS_BACK
-            why = ": killed by a stop or by hand, or with the Docker Engine as it crashed" if killed else ""
-            return Verdict.BAD, ServiceState.STOPPED, f"stopped ({ended}{why})"
+            return Verdict.BAD, ServiceState.STOPPED, f"stopped ({ended})"
         case other:
             return Verdict.BAD, ServiceState.FAILED, f"{other}: it ended with {ended} {detail.error}".rstrip()

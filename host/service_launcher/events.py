@@ -113,6 +113,10 @@ class EventLog:
         """The services that were up when last something was asked of them."""
         return _wanted(self.read)
 
+    def wanted_lately(self) -> set[str]:
+        """The same, as far as the end of the record reaches: quick enough for every status."""
+        return _wanted(self._latest)
+
     def unfinished(self) -> dict[str, Event]:
         """The operations that have begun and, by the end of the record, not ended: id to first event."""
         found: dict[str, Event] = {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service_launcher import ports
-from service_launcher.container_state import BRINGS_BACK, KILLED, ON_REQUEST
+from service_launcher.container_state import ON_REQUEST
 from service_launcher.containers import Container, Detail
 from service_launcher.engine import Engine
 from service_launcher.engine_view import EngineView
@@ -23,7 +23,6 @@ SEARCHED_LENGTH = 2000  # of a line; some write whole documents into one
 BEFORE = timedelta(minutes=1)  # the Engine waits at most so long between two lives of a container
 YOUNG = timedelta(minutes=2)
 LINE_BEFORE, LINE_AFTER = 160, 80  # characters of a line around what was recognised in it
-LOST = 255  # the exit code of a container of which an engine that begins again finds nothing
 SHOWN_LINES = 20
 SHOWN_PROBES = 5
 
@@ -173,8 +172,7 @@ class Explainer:
             lines = self._log_lines(service, container, detail.started_at, BEFORE if looks_back else timedelta())
             told = told.model_copy(update=_facts(detail, lines, self.observer.redact))
         problems = self._preflight(service, view) if status.state is not ServiceState.STARTING else ()
-        crashed = container is not None and detail is not None and _killed(detail) and not view.last_end(container.id)
-        cause = self._cause(service, status, detail, lines, problems, failure, crashed)
+        cause = self._cause(service, status, detail, lines, problems, failure)
         # The owner may have failed while it was asked about causes.
         more = tuple(p for p in self.observer.plugins.problems if p.service == service)
         return told.model_copy(update={"problems": tuple(dict.fromkeys((*problems, *more))), **cause})
@@ -195,9 +193,8 @@ class Explainer:
         lines: Sequence[str],
         problems: Sequence[Problem],
         failure: str | None,
-        crashed: bool,
     ) -> dict[str, object]:
-        """The first that holds: what blocks a start, lack of memory, an operator's wish, a crash, a known cause."""
+        """The first that holds: what blocks it, lack of memory, an operator's wish, another stop, a known cause."""
         down = detail is None or detail.state in ("exited", "created", "dead")
         if down and (blocking := next((p for p in problems if p.severity == "error"), None)):
             return {"cause": blocking.summary, "cause_id": "preflight", "next_command": blocking.fix or "launcher plan"}
@@ -220,11 +217,12 @@ class Explainer:
                 "cause_id": "stopped",
                 "next_command": f"launcher start {service}",
             }
-        if crashed and failure is None and detail is not None:
+        if status.state is ServiceState.STOPPED and failure is None and detail is not None and _brought_down(detail):
             return {
-                "cause": f"it was killed (exit code {detail.exit_code}), `{detail.restart_policy}` did not bring it "
-                "back, and the Docker Engine does not remember that it ended: so it is after a crash of the Engine",
-                "cause_id": "engine-crashed",
+                "cause": f"it ended (exit code {detail.exit_code}), and nobody is on record to have stopped it: docker "
+                "was asked by hand, or the Docker Engine crashed, after which "
+                f"`{detail.restart_policy}` does not bring it back",
+                "cause_id": "stopped-elsewhere",
                 "next_command": f"launcher start {service}; launcher watch brings back by itself",
             }
         said = [failure or "", *self._engine_words(detail), status.message, *(e.detail for e in status.evidence)]
@@ -302,10 +300,9 @@ class Explainer:
         return tuple(p for p in found if p.severity != "info")
 
 
-def _killed(detail: Detail) -> bool:
-    """Whether a container is down that its restart policy should have brought back from any end of its own."""
-    killed = detail.state == "exited" and detail.exit_code in (KILLED, LOST) and not detail.oom_killed
-    return killed and detail.restart_policy in BRINGS_BACK
+def _brought_down(detail: Detail) -> bool:
+    """Whether a container is down that its restart policy would have brought back from any end of its own."""
+    return detail.state == "exited" and detail.restart_policy in ("always", "unless-stopped")
 
 
 def recognise(said: str, causes: Iterable[Cause]) -> tuple[Cause, re.Match[str]] | None:

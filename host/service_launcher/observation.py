@@ -118,7 +118,12 @@ class Observer:
             found = list(self._threads.map(lambda service: self.status(service, view), services))
         unknown = {status.id for status in found if status.state is ServiceState.UNKNOWN}
         recorded = self.events.last_states() if unknown - self.seen.keys() else {}
+        ended = {status.id for status in found if status.state is ServiceState.STOPPED and status.container == "exited"}
+        missed = ended & self.events.wanted_lately() if ended else ended
         for number, status in enumerate(found):
+            if status.id in missed:  # as after a crash of the engine
+                words = f"{status.message}; nobody is on record to have stopped it"
+                found[number] = status.model_copy(update={"message": words})
             if status.id not in unknown:
                 self.seen[status.id] = LastKnown(state=status.state, at=now())
             elif last := self.seen.get(status.id) or recorded.get(status.id):

@@ -395,7 +395,7 @@ BREAKS = (
         (
             Change(
                 HOST + "container_state.py",
-                'return Verdict.BAD, ServiceState.STOPPED, f"stopped ({ended}{why})"',
+                'return Verdict.BAD, ServiceState.STOPPED, f"stopped ({ended})"',
                 'return Verdict.BAD, ServiceState.STOPPED, "stopped"',
             ),
         ),
@@ -417,6 +417,10 @@ BREAKS = (
         (
             "launcher interrupted",
             "launcher interrupted in stop",
+            "launcher interrupted in a pull",
+            "Ctrl-C on a terminal in start",
+            "Ctrl-C on a terminal in up",
+            "Ctrl-C on a terminal in stop",
             "launcher terminated",
             "plugin hangs in start",
             "plugin hangs in prepare",

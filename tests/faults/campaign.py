@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pty
 import signal
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,6 +115,56 @@ class Recorded(Installation):
         done = super().launcher(*arguments, cwd=cwd, seconds=seconds, **exported)
         self.commands.append(Command(arguments, done))
         return done
+
+
+@dataclass
+class Terminal:
+    """A launcher command on a terminal: Ctrl-C there reaches it and every process that it has begun."""
+
+    pid: int
+    screen: int
+    began: float = field(default_factory=time.monotonic)
+    shown: str = ""
+    code: int = -1
+
+    @classmethod
+    def begun(cls, installation: Installation, arguments: Sequence[str]) -> Terminal:
+        """Begin it, and show from now on what it prints."""
+        program = str(Path(sys.executable).with_name("launcher"))
+        pid, screen = pty.fork()
+        if pid == 0:
+            os.chdir(installation.root)
+            os.execve(program, [program, "--root", str(installation.root), *arguments], installation.environment)
+        terminal = cls(pid, screen)
+        threading.Thread(target=terminal._read, daemon=True).start()
+        return terminal
+
+    def ctrl_c(self) -> None:
+        """Press Ctrl-C."""
+        os.write(self.screen, b"\x03")
+
+    def wait(self, seconds: float) -> int:
+        """The exit code, of a command that has to end within so many seconds."""
+        wait_for(self._ended, seconds, "the command on the terminal ends")
+        return self.code
+
+    def end(self) -> None:
+        """Kill what is left."""
+        if not self._ended():
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait(10)
+        os.close(self.screen)
+
+    def _ended(self) -> bool:
+        if self.code == -1:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if ended else -1
+        return self.code != -1
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # how a terminal says that nobody is there any more
+            while piece := os.read(self.screen, 65536):
+                self.shown += piece.decode("utf-8", "replace")
 
 
 @dataclass
@@ -235,6 +289,17 @@ class Case:
             out, err = process.communicate(timeout=120)
             done = Done(process.returncode, out, err, time.monotonic() - began)
             self.installation.commands.append(Command(arguments or ("start",), done))
+
+    @contextlib.contextmanager
+    def on_a_terminal(self, *arguments: str) -> Iterator[Terminal]:
+        """A launcher command in the foreground of a terminal of its own."""
+        terminal = Terminal.begun(self.installation, arguments)
+        try:
+            yield terminal
+        finally:
+            terminal.end()
+            done = Done(terminal.code, "", terminal.shown, time.monotonic() - terminal.began)
+            self.installation.commands.append(Command(arguments, done))
 
     # What must not be lost.
 

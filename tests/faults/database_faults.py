@@ -212,6 +212,7 @@ def database_damaged(case: Case) -> Iterator[Seen]:
     state="ready",
     slow=True,
     prepared=False,
+    takes=DATA,
 )
 def disk_full_under_the_database(case: Case) -> Iterator[Seen]:
     with small_disk(case.folder / "database", 250) as disk:

@@ -60,13 +60,13 @@ def image_missing(case: Case) -> Iterator[Seen]:
 
 @row("F8", "registry lies", "a layer with one bit flipped", state="failed", code=1, prepared=False)
 def registry_lies(case: Case) -> Iterator[Seen]:
-    with _registry(case, "flipped") as image:
+    with stand_in_registry(case, "flipped") as image:
         yield case.start("kestra", says=f"pulling {image} failed", KESTRA_IMAGE=image)
 
 
 @row("F8", "registry cuts off", "a layer that ends half-way", state="failed", code=1, slow=True, prepared=False)
 def registry_cuts_off(case: Case) -> Iterator[Seen]:
-    with _registry(case, "cut") as image:
+    with stand_in_registry(case, "cut") as image:
         yield case.start("kestra", says=f"pulling {image}", KESTRA_IMAGE=image)
 
 
@@ -80,12 +80,12 @@ def registry_cuts_off(case: Case) -> Iterator[Seen]:
     prepared=False,
 )
 def registry_stalls(case: Case) -> Iterator[Seen]:
-    with _registry(case, "stalled") as image:
+    with stand_in_registry(case, "stalled") as image:
         yield case.start("kestra", says=f"pulling {image} stalled", KESTRA_IMAGE=image)
 
 
 @contextlib.contextmanager
-def _registry(case: Case, fault: str) -> Iterator[str]:
+def stand_in_registry(case: Case, fault: str) -> Iterator[str]:
     """A registry that serves the stand-in badly; the image itself is taken away, or nothing would be pulled."""
     with Registry.serving(case.engine, STAND_IN, case.folder, bytes_per_second=10**9, fault=fault) as registry:
         case.engine.docker("image", "rm", "--force", STAND_IN)

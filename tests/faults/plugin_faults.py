@@ -114,7 +114,7 @@ def _interrupted(hook: str, command: str, state: str) -> object:
     return story
 
 
-for _hook, _command, _state in (("start", "start", "stopped"), ("prepare", "restart hanging", "ready")):
+for _hook, _command, _state in (("start", "start", "stopped"), ("prepare", "restart", "ready")):
     _told = f"a plugin beside Kestra hangs in launcher_{_hook}; launcher {_command}, Ctrl-C"
     row("F36", f"plugin hangs in {_hook}", _told, state="ready", code=130)(
         _interrupted(f"launcher_{_hook}", _command, _state)  # type: ignore[arg-type]

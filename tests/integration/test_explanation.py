@@ -124,15 +124,17 @@ def test_a_silent_engine_explains_nothing_and_is_exit_code_5(installation: Insta
     assert "/run/no-such-engine.sock" in told["cause"]
 
 
-def test_who_was_killed_by_hand_is_not_told_to_have_gone_with_the_engine(
-    installation: Installation, engine: PrivateEngine
-) -> None:
+def test_an_end_that_nobody_recorded_is_told_as_such(installation: Installation, engine: PrivateEngine) -> None:
     assert installation.launcher("start").code == 0
     engine.docker("kill", "tools-kestra")
     told = explained(installation, "kestra")
     assert told["state"] == "stopped"
-    assert told["cause_id"] != "engine-crashed", told
-    assert "killed by a stop or by hand, or with the Docker Engine as it crashed" in told["cause"]
+    assert told["cause_id"] == "stopped-elsewhere", told
+    assert "docker was asked by hand, or the Docker Engine crashed" in told["cause"]
+    assert told["status"]["message"].endswith("nobody is on record to have stopped it")
+    assert installation.launcher("start", "kestra").code == 0
+    assert installation.launcher("stop", "kestra").code == 0
+    assert "nobody" not in installation.status("kestra")["message"]
 
 
 def services_in(reading: str, key: str) -> list[Any]:

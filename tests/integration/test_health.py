@@ -154,7 +154,7 @@ def test_a_frozen_engine_is_critical_in_3_seconds(installation: Installation, en
     finally:
         engine.signal(signal.SIGCONT)
     assert done.code == 2
-    assert done.seconds < 5
+    assert done.seconds < 3.5
     report = done.json()
     assert {service["status"] for service in report["localServices"]} == {"unknown"}
     assert {container["status"] for container in report["dockerContainers"]} == {"unknown"}

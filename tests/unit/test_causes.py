@@ -95,11 +95,16 @@ DATABASE_LINES = {
     "database-major": (
         "DETAIL:  The data directory was initialized by PostgreSQL version 16, which is not compatible with this "
         "version 17.6 (Debian 17.6-0+deb13u1).",
-        "FATAL:  database files are incompatible with server",
     ),
     "database-place": ("Error: in 18+, these Docker images are configured to store database data in a format",),
     "database-half-made": (
         'FATAL:  role "kestra" does not exist',
+        "postgres: could not find the database system",
+        'but could not open file "/var/lib/postgresql/data/global/pg_control": No such file or directory',
+        'could not open file "global/pg_filenode.map": No such file or directory',
+        'could not access the server configuration file "/var/lib/postgresql/data/postgresql.conf": No such file',
+        "FATAL:  incorrect checksum in control file",
+        "DETAIL:  The database cluster was initialized with PG_CONTROL_VERSION 0, but the server",
         "PANIC:  could not locate a valid checkpoint record at 0/1B02D28",
         'initdb: error: directory "/var/lib/postgresql/data" exists but is not empty',
     ),
@@ -198,7 +203,7 @@ def explained(
     )
     status = ServiceStatus(id="one", state=state, message=message)
     detail = Detail("exited", None, None, exit_code, False, 0, False, "", None)
-    return Explainer(cast(Observer, observer), Engine())._cause("one", status, detail, lines, (), None, crashed=False)
+    return Explainer(cast(Observer, observer), Engine())._cause("one", status, detail, lines, (), None)
 
 
 def test_what_a_sentence_takes_out_of_the_middle_of_a_secret_is_never_shown() -> None:

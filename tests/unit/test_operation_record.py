@@ -9,8 +9,10 @@ from typing import cast
 
 import pytest
 from service_launcher import operation as under_way
+from service_launcher.containers import Container
 from service_launcher.engine import Engine
 from service_launcher.engine_view import EngineView
+from service_launcher.envfile import Environment, Variable
 from service_launcher.errors import (
     Busy,
     ComposeFailed,
@@ -18,9 +20,10 @@ from service_launcher.errors import (
     EngineUnavailable,
     Interrupted,
     LauncherError,
+    PluginFailed,
 )
 from service_launcher.events import EventLog
-from service_launcher.models import Evidence, ServiceState, ServiceStatus, Verdict
+from service_launcher.models import ComposeReference, Evidence, ServiceState, ServiceStatus, Verdict
 from service_launcher.observation import Observer
 from service_launcher.operation import SETTLE_SECONDS, Operation, Order, _Wait
 from service_launcher.redaction import Redactor
@@ -87,3 +90,40 @@ def test_running_alone_is_success_only_after_a_while(monkeypatch: pytest.MonkeyP
     clock.now += SETTLE_SECONDS
     assert wait.over(ready)
     assert ready.layer("health") in (Verdict.OK, Verdict.NOT_APPLICABLE)
+
+
+def test_what_belongs_to_another_installation_is_not_stopped_by_its_labels(tmp_path: Path) -> None:
+    """Where the plugin hangs in stop, compose would stop whatever has the labels."""
+
+    def hangs(entry: object, host: object) -> None:
+        raise PluginFailed("it hangs")
+
+    labels = {
+        "com.docker.compose.project": "tools",
+        "com.docker.compose.service": "one",
+        "com.tradingsystem.installation": "theirs",
+    }
+    container = Container("1", "one", "image", "2", "running", None, labels, ())
+    stopped: list[str] = []
+    compose = SimpleNamespace(stop=lambda seconds: stopped.append("one"))
+    entry = SimpleNamespace(
+        compose=ComposeReference(project="tools", file="compose.yml", service="one"), plugin="one", stop_seconds=1
+    )
+    environment = Environment({"LAUNCHER_INSTALLATION_ID": Variable("ours", ".env")})
+    observer = SimpleNamespace(
+        plugins=SimpleNamespace(stop=hangs, owners={"one": "one"}),
+        graph=SimpleNamespace(entries={"one": entry}),
+        environment=environment,
+        context=lambda service, view, listener, locks: SimpleNamespace(compose=lambda *about: compose),
+    )
+    engine = SimpleNamespace(containers=lambda label: (container,))
+    log = EventLog(tmp_path / "events.jsonl", Redactor([]))
+    operation = Operation(
+        "stop", Order("ana"), cast(Observer, observer), cast(Engine, engine), log, lambda _: None, locks={}
+    )
+    with pytest.raises(LauncherError, match="belongs to another installation"):
+        operation._stop_through_owner_or_labels("one")
+    assert stopped == []
+    labels["com.tradingsystem.installation"] = "ours"
+    assert "stopped by its compose labels" in operation._stop_through_owner_or_labels("one")
+    assert stopped == ["one"]
