@@ -167,7 +167,8 @@ def memory(installation: Installation, rounds: int) -> list[Figure]:
         for (name, *_), series in followers.items()
         for figure in (
             Figure(f"memory of {name} after {EVENTS} events", series[-1], "MB", 100.0, series, []),
-            Figure(f"memory that {name} gained after the first tenth", series[-1] - series[1], "MB", 5.0, series, []),
+            # Reading the record takes as much as it holds, at most 10 MB; whatever leaks goes on growing.
+            Figure(f"memory that {name} gained in the second half", series[-1] - series[5], "MB", 2.0, series, []),
         )
     ]
 
