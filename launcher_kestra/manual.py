@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -60,7 +61,8 @@ def run(session: Any, detach: bool, port: int | None, management_port: int | Non
         try:
             return host.run(followed, seconds=10**8, terminal=True).exit_code
         finally:
-            installation.stop([KESTRA.id])  # whoever ends it here does not want it to be brought back
+            with contextlib.suppress(LauncherError):  # who holds the lock is stopping it
+                installation.stop([KESTRA.id])  # whoever ends it here does not want it to be brought back
     click.echo(f"{service['container_name']} runs by hand; launcher status kestra tells when it is ready")
     return 0
 

@@ -8,6 +8,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 from service_launcher.compose_service import ComposePlugin, ComposeService, with_application
 from service_launcher.envfile import Environment
 from service_launcher.errors import ConfigurationError, EngineUnavailable, LauncherError, PreflightRefused
+from service_launcher.events import LastReady
 from service_launcher.hookspecs import hookimpl
 from service_launcher.host import Compose, Host, Installation
 from service_launcher.models import (
@@ -44,6 +45,7 @@ __all__ = [
     "Finding",
     "Host",
     "Installation",
+    "LastReady",
     "LauncherError",
     "Link",
     "ManifestEntry",

@@ -160,12 +160,14 @@ class Observer:
         else:
             try:
                 container = self.container(entry, view)
+                # The list may be from the moment before it ran.
+                detail = view.detail(container.id) if container and container.state != "running" else None
             except EngineUnavailable as error:
                 return _unknown(entry, error.summary)
-            if container is not None and container.state == "running":
+            present = (detail or container).state if container else "not there"
+            if present == "running":
                 return None
-            listed = container.state if container else "not there"
-            state, words = ServiceState.DEGRADED, f"the engine says that its container is {listed}"
+            state, words = ServiceState.DEGRADED, f"the engine says that its container is {present}"
         return status.model_copy(update={"state": state, "message": f"its plugin calls it ready, but {words}"})
 
     def _status(self, service: str, view: EngineView) -> ServiceStatus:

@@ -46,7 +46,8 @@ def judged(state: ServiceState, engine: str | None = None, **layers: Verdict) ->
         there = engine not in (None, "none") and "project" in label
         return (Container("1", "one", "image", "2", str(engine), None, LABELS, ()),) if there else ()
 
-    view = EngineView(cast(Engine, SimpleNamespace(containers=containers)))
+    detail = SimpleNamespace(state="running" if engine == "created" else engine)
+    view = EngineView(cast(Engine, SimpleNamespace(containers=containers, detail=lambda container_id: detail)))
     return Judging(said, compose=engine is not None).status("one", view)
 
 
