@@ -133,6 +133,8 @@ class Terminal:
         program = str(Path(sys.executable).with_name("launcher"))
         pid, screen = pty.fork()
         if pid == 0:
+            # A background shell hands down an ignored SIGINT, which no terminal does.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.chdir(installation.root)
             os.execve(program, [program, "--root", str(installation.root), *arguments], installation.environment)
         terminal = cls(pid, screen)
