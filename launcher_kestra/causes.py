@@ -68,6 +68,12 @@ KESTRA = (
         fix="name the image of the version that made them in KESTRA_IMAGE; back up before the next upgrade",
     ),
     Cause(
+        id="database-lost",
+        pattern=r"fatal error while (?:consuming|polling)[^\n]*|Initiating (?:application )?shutdown",
+        sentence="Kestra lost the connection to its database; it ends with exit code 0 up to three minutes after that",
+        fix="launcher explain kestra-postgres, then: launcher restart kestra",
+    ),
+    Cause(
         id="database-unknown",
         pattern=r"UnknownHostException: kestra-postgres",
         sentence="Kestra's database has no name on their network: its container does not run, or the network is gone",
@@ -84,12 +90,6 @@ KESTRA = (
         pattern=r"Unable to start server\. Port \*:(?P<number>\d+) already in use",
         sentence="port {number} inside Kestra's container is taken",
         fix="look for `--port` in the command and in KESTRA_JAVA_OPTS, then: launcher restart kestra",
-    ),
-    Cause(
-        id="database-lost",
-        pattern=r"fatal error while (?:consuming|polling)[^\n]*|Initiating (?:application )?shutdown",
-        sentence="Kestra lost the connection to its database; it ends with exit code 0 up to three minutes after that",
-        fix="launcher explain kestra-postgres, then: launcher restart kestra",
     ),
     Cause(
         id="configuration-missing",

@@ -11,6 +11,7 @@ from service_launcher import Host, Problem
 from launcher_kestra.services import DATA_TARGET, POSTGRES, tagged_major
 
 VOLUME = "tools-kestra-postgres-data"
+ALLOW_MOVE = "LAUNCHER_ALLOW_DATA_MOVE"  # names services whose data may be left behind, for one start
 
 
 def problems(host: Host) -> Iterator[Problem]:
@@ -18,7 +19,7 @@ def problems(host: Host) -> Iterator[Problem]:
     wanted = image_major(host)
     yield from _place(host, wanted)
     try:
-        present = data_major(host) or last_major(host)
+        present = data_major(host) or _container_major(host)
     except OSError:
         present = last_major(host)
     if wanted and present and wanted != present:
@@ -58,9 +59,19 @@ def data_major(host: Host) -> int | None:
 
 
 def last_major(host: Host) -> int | None:
-    """The major version of the present container, else of the image by which the database was last ready."""
-    last = POSTGRES.container(host) or host.last_ready()
-    return _major(host, last.image, last.image_id) if last.image else None
+    """The major version of the present container, else of the image by which the database was last ready.
+
+    For data that cannot be read; whoever leaves them behind deliberately is not held to what they were.
+    """
+    last = host.last_ready()
+    deliberate = POSTGRES.id in (host.environment.get(ALLOW_MOVE) or "").split(",")
+    remembered = None if deliberate or not last.image else _major(host, last.image, last.image_id)
+    return _container_major(host) or remembered
+
+
+def _container_major(host: Host) -> int | None:
+    container = POSTGRES.container(host)
+    return _major(host, container.image, container.image_id) if container is not None else None
 
 
 def _major(host: Host, image: str, image_id: str = "") -> int | None:

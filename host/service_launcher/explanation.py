@@ -20,7 +20,7 @@ from service_launcher.observation import Observer
 
 SEARCHED_LINES = 300  # a stack trace of the JVM has about 100
 SEARCHED_LENGTH = 2000  # of a line; some write whole documents into one
-BEFORE = timedelta(minutes=1)  # the Engine waits at most so long between two lives of a container
+BEFORE = timedelta(minutes=4)  # some take three to end, and the Engine waits one at most between two lives
 YOUNG = timedelta(minutes=2)
 LINE_BEFORE, LINE_AFTER = 160, 80  # characters of a line around what was recognised in it
 SHOWN_LINES = 20

@@ -133,8 +133,16 @@ def test_the_last_major_version_is_remembered_where_the_data_cannot_be_read(
         assert "is PostgreSQL 18, and the data in the volume tools-kestra-postgres-data is of 17" in done.err
         found = installation.run(*UNPRIVILEGED, "doctor", **newer)
         assert "data in tools-kestra-postgres-data are of PostgreSQL 17, the image is 18" in found.text
+        # Where there are no data, what they once were does not matter.
+        engine.docker("volume", "rm", "tools-kestra-postgres-data")
+        gone = installation.run(*UNPRIVILEGED, "start", "kestra-postgres", **newer)
+        assert "is gone; a start would begin without data" in gone.err
+        assert "the data in the volume" not in gone.err
     finally:
         engine.docker("image", "rm", "local/postgres:18-by-name")
+    done = installation.launcher("start", "kestra-postgres", LAUNCHER_ALLOW_DATA_MOVE="kestra-postgres")
+    assert done.code == 0, done.text
+    assert installation.compose("down").code == 0
     same = installation.run(*UNPRIVILEGED, "doctor")
     assert "the version of the data in tools-kestra-postgres-data cannot be read" in same.text
     assert installation.run(*UNPRIVILEGED, "start", "kestra-postgres").code == 0

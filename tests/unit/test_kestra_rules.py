@@ -389,5 +389,9 @@ def test_the_last_image_tells_the_major_version_of_the_data(
     monkeypatch.setattr(ToolsService, "container", lambda self, host: None)
     facts = {name: SimpleNamespace(environment={"PG_MAJOR": number}) for name, number in present.items()}
     last = LastReady(image=image, image_id=image_id)
-    asked = SimpleNamespace(engine=SimpleNamespace(image=facts.get), last_ready=lambda: last)
+    asked = SimpleNamespace(
+        engine=SimpleNamespace(image=facts.get), last_ready=lambda: last, environment=Environment({})
+    )
     assert database.last_major(cast(Host, asked)) == major
+    asked.environment = Environment({"LAUNCHER_ALLOW_DATA_MOVE": Variable("other,kestra-postgres", "shell")})
+    assert database.last_major(cast(Host, asked)) is None
