@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from service_launcher import ports
 from service_launcher.container_state import ON_REQUEST
@@ -19,6 +19,7 @@ from service_launcher.models import Cause, Explanation, HealthProbe, Problem, Se
 from service_launcher.observation import Observer
 
 SEARCHED_LINES = 300  # a stack trace of the JVM has about 100
+SEARCHED_BEFORE = 1000  # of two lives; who is asked for its health all the time writes a line for each answer
 SEARCHED_LENGTH = 2000  # of a line; some write whole documents into one
 BEFORE = timedelta(minutes=4)  # some take three to end, and the Engine waits one at most between two lives
 YOUNG = timedelta(minutes=2)
@@ -169,7 +170,9 @@ class Explainer:
             # What has just begun again is told by how it ended, and a crash loop by the ends of its lives.
             young = detail.started_at is not None and now() - detail.started_at < YOUNG
             looks_back = detail.restart_count > 0 and (young or status.state is ServiceState.FAILED)
-            lines = self._log_lines(service, container, detail.started_at, BEFORE if looks_back else timedelta())
+            before, number = (BEFORE, SEARCHED_BEFORE) if looks_back else (timedelta(), SEARCHED_LINES)
+            since = detail.started_at - before if detail.started_at else None
+            lines = self._log_lines(service, container, Selection(number, since))
             told = told.model_copy(update=_facts(detail, lines, self.observer.redact))
         problems = self._preflight(service, view) if status.state is not ServiceState.STARTING else ()
         cause = self._cause(service, status, detail, lines, problems, failure)
@@ -276,15 +279,12 @@ class Explainer:
             if detail.health != "healthy":
                 yield from (f"health: {check.output}" for check in detail.health_log[-1:])
 
-    def _log_lines(self, service: str, container: Container, began: datetime | None, before: timedelta) -> list[str]:
-        """The last lines of the container's present or last life, and of so long before; older ones tell of troubles
-        long gone.
-        """
-        since = began - before if began else None
+    def _log_lines(self, service: str, container: Container, selection: Selection) -> list[str]:
+        """The last lines of the container's present or last life; older ones tell of troubles long gone."""
         logs = Logs(self.engine, lambda _: container, self.observer.redact)
         lines: list[str] = []
         with contextlib.suppress(LauncherError):
-            lines = [line.text for line in logs.read((service,), Selection(SEARCHED_LINES, since))]
+            lines = [line.text for line in logs.read((service,), selection)]
         return lines
 
     def _preflight(self, service: str, view: EngineView) -> tuple[Problem, ...]:

@@ -126,7 +126,7 @@ def launcher_causes(entry: ManifestEntry) -> Iterable[Cause]:  # type: ignore[em
     """The causes that this service is known to fail from, the narrower ones first.
 
     Asked of the owner when a service that is not ready is explained. They are looked for before the host's own in
-    what the engine, the health check and the last 300 lines of the container's log say.
+    what the engine, the health check and the last 300 lines of the container's log say (1000 where it was restarted).
     """
 
 

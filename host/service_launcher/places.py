@@ -42,7 +42,7 @@ def problems(
             )
         elif mount["type"] == "volume":
             volumes = host.engine.volumes() if volumes is None else volumes
-            if old is not None and source not in volumes:
+            if source in before.values() and source not in volumes:
                 yield _problem(
                     service,
                     allowed,

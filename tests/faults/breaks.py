@@ -267,7 +267,7 @@ BREAKS = (
     ),
     Break(
         "a volume that is gone is made anew",
-        (Change(HOST + "places.py", "if old is not None and source not in volumes:", "if False:"),),
+        (Change(HOST + "places.py", "if source in before.values() and source not in volumes:", "if False:"),),
         ("volume removed",),
     ),
     Break(
