@@ -69,7 +69,8 @@ KESTRA = (
     ),
     Cause(
         id="database-lost",
-        pattern=r"fatal error while (?:consuming|polling)[^\n]*|Initiating (?:application )?shutdown",
+        pattern=r"fatal error while (?:consuming|polling)[^\n]*|Initiating (?:application )?shutdown|"
+        r"jdbc-queue\S* [^\n]*Shutdown (?:initiated|completed)",
         sentence="Kestra lost the connection to its database; it ends with exit code 0 up to three minutes after that",
         fix="launcher explain kestra-postgres, then: launcher restart kestra",
     ),

@@ -126,6 +126,7 @@ KESTRA_LINES = {
     "database-lost": (
         "ERROR Fatal error while consuming the queue: fatal error while consuming. Initiating application shutdown",
         "fatal error while polling. Initiating shutdown",
+        "INFO  jdbc-queue-WorkerJob_0 i.kestra.core.contexts.KestraContext Kestra server - Shutdown initiated",
     ),
     "configuration-missing": (
         "Required property [kestra.repository.type] defined in file [bean] not present in the configuration",
