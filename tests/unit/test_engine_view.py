@@ -56,7 +56,8 @@ def test_after_a_refused_question_others_are_asked_and_after_silence_none(error:
             raise error
 
     seen = EngineView(cast(Engine, SimpleNamespace(detail=detail)))
-    for name in ("ill", "well"):
-        with contextlib.suppress(EngineUnavailable):
-            seen.detail(name)
+    with pytest.raises(type(error)):
+        seen.detail("ill")
+    with contextlib.suppress(EngineUnavailable):
+        seen.detail("well")
     assert len(questions) == asked
