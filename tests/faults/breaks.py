@@ -232,6 +232,7 @@ BREAKS = (
         ),
         (
             "firewall flushed",
+            "kestra killed",
             "database starved",
             "disk full under running services",
             "200 services started",
@@ -502,10 +503,7 @@ BREAKS = (
                 'return ServiceState.READY, "running", (evidence[0], health(Verdict.OK, "healthy"))',
             ),
         ),
-        (
-            "first start interrupted",
-            "kestra killed",
-        ),
+        ("first start interrupted",),
     ),
     Break(
         "a hook that hangs counts as one without an answer",
