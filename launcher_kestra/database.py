@@ -11,7 +11,6 @@ from service_launcher import Host, Problem
 from launcher_kestra.services import DATA_TARGET, POSTGRES, tagged_major
 
 VOLUME = "tools-kestra-postgres-data"
-ALLOW_MOVE = "LAUNCHER_ALLOW_DATA_MOVE"  # names services whose data may be left behind, for one start
 
 
 def problems(host: Host) -> Iterator[Problem]:
@@ -64,8 +63,8 @@ def last_major(host: Host) -> int | None:
     For data that cannot be read; whoever leaves them behind deliberately is not held to what they were.
     """
     last = host.last_ready()
-    deliberate = POSTGRES.id in (host.environment.get(ALLOW_MOVE) or "").split(",")
-    remembered = None if deliberate or not last.image else _major(host, last.image, last.image_id)
+    held = last.image and not POSTGRES.may_leave_data(host)
+    remembered = _major(host, last.image, last.image_id) if held else None
     return _container_major(host) or remembered
 
 

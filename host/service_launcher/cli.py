@@ -116,7 +116,7 @@ def explain(session: Session, name: str, as_json: bool) -> int:
         print_json(told.model_dump(mode="json"))
     else:
         click.echo("\n".join(explanation_lines(told)))
-    return EngineUnavailable.exit_code if told.cause_id == "engine-silent" else 0
+    return EngineUnavailable.exit_code if told.engine_silent else 0
 
 
 @launcher.command()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from service_launcher import container_findings, container_state, places, policy
-from service_launcher.container_findings import LOW_DISK_BYTES, NO_DISK_BYTES, Made
-from service_launcher.containers import GET_IMAGE, PROJECT, Container, Detail, ImageFacts, Mount, can_be_pulled
+from service_launcher.container_findings import Made
+from service_launcher.containers import GET_IMAGE, Container, Detail, ImageFacts, Mount, can_be_pulled
 from service_launcher.engine_view import EngineView
 from service_launcher.envfile import Environment
 from service_launcher.errors import ConfigurationError, LauncherError
@@ -26,6 +26,7 @@ from service_launcher.models import (
     Record,
     ServiceState,
     ServiceStatus,
+    Severity,
     Variable,
     Verdict,
 )
@@ -236,6 +237,10 @@ class ComposeService(Record):
             f"the compose file {name} is neither in {host.root} nor in {self.package}", "launcher manifest check"
         )
 
+    def may_leave_data(self, host: Host) -> bool:
+        """Whether the operator allows this start to leave the service's data behind."""
+        return places.allowed(host, self.id)
+
     def address(self, status: ServiceStatus, container_port: int) -> tuple[str, int] | None:
         """Where a published port is reached from this machine; an IPv6 address in brackets, as URLs have it."""
         for port in status.ports:
@@ -294,13 +299,10 @@ class ComposeService(Record):
                 yield Problem(severity="error", summary=f"{variable.name} is not set", fix="launcher init")
 
     def _disk(self, host: Host) -> Iterable[Problem]:
-        for what, place, free in disks(host.engine, host.root):
-            if free < LOW_DISK_BYTES:
-                yield Problem(
-                    severity="error" if free < NO_DISK_BYTES else "warn",
-                    summary=f"only {free // 1_000_000} MB are free for {what} ({place})",
-                    fix=f"df -h {place}",
-                )
+        for found in (container_findings.disk(*kept) for kept in disks(host.engine, host.root)):
+            if found.verdict != "pass":
+                severity: Severity = "error" if found.verdict == "fail" else "warn"
+                yield Problem(severity=severity, summary=found.summary, fix=found.fix)
 
     def _image(self, name: str, facts: ImageFacts | None, policy: str | None) -> Iterable[Finding]:
         if facts is not None or can_be_pulled(name, policy):  # else preflight says that it is not here
@@ -325,7 +327,9 @@ class ComposeService(Record):
             return
         name = service.get("container_name")
         for holder in host.engine.containers():
-            if name and holder.name == name and (own is None or holder.id != own.id) and not self._is_ours(holder):
+            # Of its own there are two, where compose was cut off as it made the service anew.
+            ours = holder.made_for(self.project, self.service) or (own is not None and holder.id == own.id)
+            if name and holder.name == name and not ours:
                 theirs = holder.labels.get("com.docker.compose.project")
                 whose = f"the compose project {theirs}" if theirs else "somebody else"
                 yield Problem(
@@ -340,11 +344,6 @@ class ComposeService(Record):
             exposed = container_findings.loopback(host.engine.facts())
             if exposed:
                 yield Problem(severity="warn", summary=exposed, fix="install Docker Engine 28 or newer")
-
-    def _is_ours(self, container: Container) -> bool:
-        """Whether compose made the container for this service; one that was cut off as it made it anew left two."""
-        label = container.labels.get
-        return label(PROJECT) == self.project and label("com.docker.compose.service") == self.service
 
     def _port(self, host: Host, name: str, value: str, own: Container | None) -> Iterable[Problem]:
         from service_launcher.ports import free_port, holder

@@ -14,6 +14,8 @@ CHECK_SECONDS = 30.0  # the engine's own interval and timeout of a health check,
 
 PROJECT = "com.docker.compose.project"  # the label by which compose finds a project's containers
 
+SERVICE_NAME = "com.docker.compose.service"
+
 LOCAL_IMAGES = "local/"  # images under this name are built on this machine; no registry is ever asked for one
 GET_IMAGE = "tools/images/build or docker load, or name another image in .env"
 
@@ -38,6 +40,12 @@ class Container(NamedTuple):
     health: str | None
     labels: Mapping[str, str]
     ports: tuple[Port, ...]
+
+    def made_for(self, project: str, service: str) -> bool:
+        """Whether compose made it for a service; a one-off `compose run` does not count."""
+        label = self.labels.get
+        wanted = (project, service)
+        return (label(PROJECT), label(SERVICE_NAME)) == wanted and label("com.docker.compose.oneoff") != "True"
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> Container:

@@ -111,12 +111,7 @@ class EngineView:
 
         While compose makes it anew there are two: the new one counts from when the old one has been renamed or removed.
         """
-
-        def ours(container: Container) -> bool:
-            label = container.labels.get
-            return label("com.docker.compose.service") == service and label("com.docker.compose.oneoff") != "True"
-
-        found = filter(ours, self.with_label(PROJECT, project))
+        found = [c for c in self.with_label(PROJECT, project) if c.made_for(project, service)]
         return min(found, key=lambda c: (c.state != "running", bool(_TO_BE_RENAMED.match(c.name))), default=None)
 
     def publishing(self, port: int) -> tuple[Container, ...]:

@@ -309,6 +309,11 @@ class Explanation(Record):
     problems: tuple[Problem, ...] = ()
     status: ServiceStatus
 
+    @property
+    def engine_silent(self) -> bool:
+        """Whether nothing could be found out, because the Docker Engine does not answer."""
+        return self.cause_id == "engine-silent"
+
 
 class Progress(Record):
     """What a waiting person is shown: the phase one service is in, with bytes while an image is pulled."""

@@ -190,15 +190,13 @@ class Operation:
                 found = [Problem(severity="error", summary=error.summary, fix=error.fix, service=service)]
             errors = [p for p in found if p.severity == "error"]
             self.problems += [p for p in found if p.severity != "error"]
-            below = sorted(blocked & set(self.observer.graph.with_needs([service])))
             if errors:
                 blocked.add(service)
                 message = "; ".join(p.summary for p in errors)
                 self._finish(service, "refused", message, problems=errors)
                 self._record("preflight.refused", service, message=message)
-            elif below:
-                blocked.add(service)
-                self._finish(service, "not_tried", f"it needs {', '.join(below)}")
+            else:
+                self._needs_blocked(service, blocked)
         return blocked
 
     def prepare(self, services: Iterable[str]) -> set[str]:
@@ -207,9 +205,7 @@ class Operation:
         for service in services:
             self._handed_over[service] = time.monotonic()
             context = self.observer.context(service, EngineView(self.engine), self._tell, self.locks, self._answers)
-            if below := sorted(blocked & set(self.observer.graph.with_needs([service]))):
-                blocked.add(service)
-                self._finish(service, "not_tried", f"it needs {', '.join(below)}")
+            if self._needs_blocked(service, blocked):
                 continue
             try:
                 self.observer.plugins.prepare(self.observer.graph.entries[service], context)
@@ -220,6 +216,14 @@ class Operation:
                 self._finish(service, "failed", error.summary)
                 self._show(service, "failed", error.summary)
         return blocked
+
+    def _needs_blocked(self, service: str, blocked: set[str]) -> bool:
+        """Whether a service needs one of the blocked; then it is blocked, too, and that is noted."""
+        below = sorted(blocked & set(self.observer.graph.with_needs([service])))
+        if below:
+            blocked.add(service)
+            self._finish(service, "not_tried", f"it needs {', '.join(below)}")
+        return bool(below)
 
     # Plans; made from what is true now.
 

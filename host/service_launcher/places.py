@@ -27,7 +27,7 @@ def problems(
     `config` is the rendered compose file, `wanted` the mounts of the service in it that hold data, `now` those of the
     present container. Where there is none, what was recorded when the service was last ready counts.
     """
-    allowed = service in (host.environment.get(ALLOW) or "").split(",")
+    may = allowed(host, service)
     before = {mount.target: mount.source for mount in now} or host.last_ready().places
     volumes: dict[str, Volume] | None = None
     for mount in wanted:
@@ -36,7 +36,7 @@ def problems(
         if old is not None and _real(old) != _real(source):
             yield _problem(
                 service,
-                allowed,
+                may,
                 f"{service} would use {source} for {target} instead of {old}, where its data is",
                 f"set it back to {old}, or move the data there first",
             )
@@ -45,17 +45,22 @@ def problems(
             if source in before.values() and source not in volumes:
                 yield _problem(
                     service,
-                    allowed,
+                    may,
                     f"the volume {source}, where the data of {service} was, is gone; a start would begin without data",
                     "docker volume ls; restore it from a backup",
                 )
             elif _empty(volumes.get(source)) and (other := _look_alike(source, volumes)):
                 yield _problem(
                     service,
-                    allowed,
+                    may,
                     f"{service} would begin with the empty volume {source} beside {other}, which looks like its data",
                     f"copy {other} into {source}, or remove the one that is not wanted",
                 )
+
+
+def allowed(host: Host, service: str) -> bool:
+    """Whether the operator lets the data of a service be left behind."""
+    return service in (host.environment.get(ALLOW) or "").split(",")
 
 
 def _real(source: str) -> str:

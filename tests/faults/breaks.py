@@ -190,8 +190,8 @@ BREAKS = (
         (
             Change(
                 HOST + "compose_service.py",
-                "if name and holder.name == name and",
-                "if False and name and holder.name == name and",
+                "if name and holder.name == name and not ours:",
+                "if False:",
             ),
         ),
         ("name taken",),
@@ -293,7 +293,7 @@ BREAKS = (
     ),
     Break(
         "free disk space is not looked at",
-        (Change(HOST + "compose_service.py", "if free < LOW_DISK_BYTES:", "if False:"),),
+        (Change(HOST + "compose_service.py", 'if found.verdict != "pass":', "if False:"),),
         ("disk full for the engine",),
     ),
     Break(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from service_launcher.guard import DEADLINES
 
 from tests.engines import wait_for
-from tests.faults.campaign import Case, Seen, row
+from tests.faults.campaign import Case, Seen, Story, row
 from tests.faults.place_faults import install
 
 WHOLE = """\
@@ -57,7 +57,7 @@ def _hanging(hook: str, state: str = "stopped") -> str:
     return whole + f"\n@hookimpl\ndef {hook}({HOOKS[hook]}):\n    Never().wait()\n"
 
 
-def _story(hook: str, command: tuple[str, ...], words: str, state: str = "stopped") -> object:
+def _story(hook: str, command: tuple[str, ...], words: str, state: str = "stopped") -> Story:
     def story(case: Case) -> Iterator[Seen]:
         ids = case.ids()
         plugin = install(case.folder / "installed", "hanging_plugin", _hanging(hook, state))
@@ -78,7 +78,7 @@ def _put(hook: str, command: str, code: int, *, slow: bool = False, state: str =
     told = f"a plugin beside Kestra hangs in {hook}; launcher {command}"
     name = f"plugin hangs in {hook.removeprefix('launcher_')}"
     put = row("F36", name, told, state="ready", code=code, slow=slow, without=without)
-    put(_story(hook, tuple(command.split()), words, state))  # type: ignore[arg-type]
+    put(_story(hook, tuple(command.split()), words, state))
 
 
 _put("load", "plugins list", 0, slow=True, without="I2")
@@ -95,7 +95,7 @@ _put("launcher_event", "restart kestra", 0, slow=True)
 _put("launcher_stop", "stop hanging", 1, slow=True, state="ready")
 
 
-def _interrupted(hook: str, command: str, state: str) -> object:
+def _interrupted(hook: str, command: str, state: str) -> Story:
     """It may take half an hour, because images may have to come; a person need not wait for it."""
 
     def story(case: Case) -> Iterator[Seen]:
@@ -117,5 +117,5 @@ def _interrupted(hook: str, command: str, state: str) -> object:
 for _hook, _command, _state in (("start", "start", "stopped"), ("prepare", "restart", "ready")):
     _told = f"a plugin beside Kestra hangs in launcher_{_hook}; launcher {_command}, Ctrl-C"
     row("F36", f"plugin hangs in {_hook}", _told, state="ready", code=130)(
-        _interrupted(f"launcher_{_hook}", _command, _state)  # type: ignore[arg-type]
+        _interrupted(f"launcher_{_hook}", _command, _state)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.faults.campaign import KESTRA, Case, Seen, row
+from tests.faults.campaign import KESTRA, Case, Seen, Story, row
 
 
 def quick_checks(case: Case) -> None:
@@ -109,7 +109,7 @@ def exits_with_0_for_good(case: Case) -> Iterator[Seen]:
     case.edit('    restart: "no"', "    restart: unless-stopped")
 
 
-def _ill(name: str, value: str) -> object:
+def _ill(name: str, value: str) -> Story:
     def story(case: Case) -> Iterator[Seen]:
         quick_checks(case)
         case.up()
@@ -131,7 +131,7 @@ for _name, _value, _what, _slow in (
     ("STANDIN_API", "garbage", "API answers garbage", False),
 ):
     row("F25", _what, f"{_name}={_value} while it runs", state="degraded", slow=_slow, prepared=False)(
-        _ill(_name, _value)  # type: ignore[arg-type]
+        _ill(_name, _value)
     )
 
 
