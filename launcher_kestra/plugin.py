@@ -91,7 +91,7 @@ def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:
     if entry.id == POSTGRES.id:
         return _database_status(host)
     status = KESTRA.status(host)
-    if status.container in (None, "exited", "created"):
+    if status.container in (None, "exited", "created") or status.state is ServiceState.STOPPING:
         return status
     loss = _database_loss(host, status.since)
     if status.container != "running" or status.state in (ServiceState.STARTING, ServiceState.FAILED):

@@ -90,6 +90,9 @@ class Volume(NamedTuple):
     mountpoint: str
 
 
+PROCESS_ENDED = "process ended"  # the launcher's own word for what the kernel tells of a container's main process
+
+
 class ContainerEvent(NamedTuple):
     """Something that happened to a container; `what` is the engine's own word, the last two come with `die`."""
 
@@ -148,6 +151,8 @@ class Detail(NamedTuple):
     log_options: Mapping[str, str] = NONE
     exposed_ports: tuple[int, ...] = ()
     ports: tuple[Port, ...] = ()
+    pid: int = 0
+    process_ended: bool = False  # as the kernel says, while the engine's own answers are still those from before
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> Detail:
@@ -190,6 +195,7 @@ class Detail(NamedTuple):
             ),
             image_id=raw.get("Image", ""),
             memory_limit=(raw.get("HostConfig") or {}).get("Memory", 0),
+            pid=state.get("Pid", 0),
         )
 
 

@@ -308,7 +308,7 @@ class Changes:
     def __init__(self, engine: Engine, since: datetime | None = None) -> None:
         self._engine = engine
         self._since = f"{since.timestamp():.6f}" if since else None
-        self._events: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Mapping[str, Any] | ContainerEvent | None] = queue.SimpleQueue()
         self._subscribed = threading.Event()
         self._failure: BaseException | None = None
         self._stream: Any = None
@@ -345,7 +345,7 @@ class Changes:
             event = self._events.get(timeout=max(seconds, 0.001))
             while event is not None:
                 with _understanding():
-                    found.append(ContainerEvent.read(event))
+                    found.append(event if isinstance(event, ContainerEvent) else ContainerEvent.read(event))
                 event = self._events.get_nowait()
         except queue.Empty:
             return tuple(found)
@@ -354,6 +354,10 @@ class Changes:
         elif not self._closed:
             raise EventStreamEnded("the Docker Engine ended its event stream", "launcher status")
         return tuple(found)
+
+    def tell(self, event: ContainerEvent) -> None:
+        """Let the one who waits know what was heard elsewhere; from any thread."""
+        self._events.put(event)
 
     def close(self) -> None:
         """End the subscription."""

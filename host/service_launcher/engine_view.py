@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from service_launcher.containers import (
+    PROCESS_ENDED,
     PROJECT,
     Container,
     ContainerEvent,
@@ -42,10 +43,19 @@ class Inspections:
         self._known: dict[str, tuple[Container, Detail, float]] = {}
         self.contradicted = False  # by the list, which lags behind a change for a moment: it is worth another look soon
 
-    def forget(self, events: Iterable[ContainerEvent]) -> None:
+    def heard(self, events: Iterable[ContainerEvent]) -> None:
         """Something has happened to these containers."""
         for event in events:
-            self._known.pop(event.container_id, None)
+            known = self._known.pop(event.container_id, None)
+            if known and event.what == PROCESS_ENDED:
+                # The engine answers no inspection of it before it has put everything away.
+                container, detail, _ = known
+                self._known[container.id] = container, detail._replace(process_ended=True), time.monotonic()
+
+    def main_processes(self) -> dict[int, Container]:
+        """The containers that run, by the pids of their main processes."""
+        known = ((container, detail) for container, detail, _ in self._known.values())
+        return {detail.pid: container for container, detail in known if detail.pid and not detail.process_ended}
 
     def keep(self, container: Container, detail: Detail) -> None:
         """Remember an inspection, unless the list tells another story, or the container is on its way up."""
@@ -60,7 +70,8 @@ class Inspections:
         before, detail, at = self._known.get(container.id, (None, None, 0.0))
         if before != container or detail is None or time.monotonic() - at > INSPECTION_SECONDS:
             return None
-        checked = detail.health_log[-1].ended_at if detail.health_log and detail.state == "running" else None
+        runs = detail.state == "running" and not detail.process_ended
+        checked = detail.health_log[-1].ended_at if detail.health_log and runs else None
         if checked is not None and (datetime.now(UTC) - checked).total_seconds() > detail.health_interval:
             return None
         return detail

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,11 +16,12 @@ from typing import Any
 
 from service_launcher import lock
 from service_launcher.compose_service import MODE, SERVICE
-from service_launcher.containers import ContainerEvent
+from service_launcher.containers import PROCESS_ENDED, Container, ContainerEvent
 from service_launcher.engine import Changes, Engine
 from service_launcher.engine_view import EngineView, Inspections
 from service_launcher.errors import Busy, ConfigurationError, EngineUnavailable
 from service_launcher.events import EventLog
+from service_launcher.main_processes import MainProcesses
 from service_launcher.models import Event, ServiceState, now
 from service_launcher.observation import Observer, Reading
 
@@ -60,7 +61,7 @@ class Live:
             recorder: _Recorder | None = None
             while not stop.is_set():
                 try:
-                    with self.engine.watch(heard.until) as changes:
+                    with self.engine.watch(heard.until) as changes, _followed(changes) as processes:
                         subscribed = now()
                         heard.until = heard.until or subscribed
                         inspections = Inspections()
@@ -70,6 +71,7 @@ class Live:
                             reading = self.observer.reading(services, view)
                             if recorder:
                                 recorder.states(reading)
+                            processes.follow(inspections.main_processes())
                             yield reading
                             if reading.engine_error:
                                 break
@@ -95,7 +97,7 @@ class Live:
         deadline = time.monotonic() + (HURRIED_SECONDS if moving else REREAD_SECONDS)
         while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
             happened = changes.wait(min(PING_SECONDS, left))
-            inspections.forget(happened)
+            inspections.heard(happened)
             if ours := tuple(event for event in happened if self.service(event)):
                 return ours
             if not happened and time.monotonic() < deadline:  # else it is about to be asked more than that
@@ -126,6 +128,20 @@ class Live:
         except (Busy, ConfigurationError):
             return None
         return _Recorder(self)
+
+
+@contextlib.contextmanager
+def _followed(changes: Changes) -> Iterator[MainProcesses]:
+    """The main processes of the containers, whose ends are told as changes, too."""
+
+    def ended(container: Container) -> None:
+        changes.tell(ContainerEvent(now(), PROCESS_ENDED, container.id, container.name, container.labels))
+
+    processes = MainProcesses(ended)
+    try:
+        yield processes
+    finally:
+        processes.close()
 
 
 class _Recorder:

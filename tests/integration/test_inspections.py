@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -76,6 +78,29 @@ def test_what_happens_is_read_at_once_and_health_is_never_old(
     for _ in range(3):
         health = next(e for e in next(readings)[POSTGRES].evidence if e.layer == "health")
         assert health.age_seconds < health.counts_seconds
+
+
+def test_an_end_of_which_the_engine_does_not_know_yet_is_told(
+    readings: Iterator[dict[str, ServiceStatus]], engine: PrivateEngine
+) -> None:
+    """The Engine's own news comes 0.2 s later; here it comes never, because who brings it to the Engine is stopped."""
+    for _ in range(2):  # the list may lag behind the first inspection
+        assert next(readings)[KESTRA].state is ServiceState.READY
+    pid = int(engine.inspect("tools-kestra", "{{.State.Pid}}"))
+    shim = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        for _ in range(2):
+            status = next(readings)[KESTRA]
+            assert status.state is ServiceState.STOPPING, status.message
+            assert "its main process has ended; the Engine has not told how yet" in status.message
+        assert engine.inspect("tools-kestra", "{{.State.Status}}") == "running"
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    told = next(reading[KESTRA] for reading in readings if reading[KESTRA].state is not ServiceState.STOPPING)
+    assert "137" in told.message or told.state is ServiceState.STARTING, told
+    assert next(reading for reading in readings if reading[KESTRA].state is ServiceState.READY)
 
 
 def test_a_health_check_that_runs_every_minute_counts_for_a_minute(installation: Installation, tmp_path: Path) -> None:

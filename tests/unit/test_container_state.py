@@ -60,6 +60,14 @@ def test_who_has_run_for_long_is_in_no_crash_loop_however_often_it_once_was(
     assert state(detail(health=health, restart_count=40, started_at=began), SHORT)[0] is means
 
 
+def test_a_container_whose_process_is_gone_is_not_ready_although_it_is_called_running_and_healthy() -> None:
+    found, words = state(detail(health="healthy", process_ended=True))
+    assert (found, words) == (
+        ServiceState.STOPPING,
+        "its main process has ended; the Engine has not told how yet",
+    )
+
+
 def test_between_two_lives_the_one_before_decides() -> None:
     ended = datetime.now(UTC)
     for life, means in ((2, ServiceState.FAILED), (LIFE_SECONDS + 1, ServiceState.STARTING)):
