@@ -262,7 +262,8 @@ def events() -> str:
             "Events stand in `.launcher/events.jsonl`, one JSON object a line "
             "([schema](schemas/Event.json)), and are told to plugins by `launcher_event`. `actor` is who acted: a user "
             "of the command line, `watch`, or the engine. What the engine tells (deaths, lack of memory, health) is "
-            "recorded only while `launcher watch`, `launcher serve` or `launcher events --follow` runs.\n",
+            "recorded only while `launcher watch`, `launcher serve` or `launcher events --follow` runs; "
+            "it has the time at which it happened, which may be a moment before that of the line above.\n",
             "At 5 MB the file becomes `events.1.jsonl`, in place of the one before; of that one, what tells which "
             "services are wanted up and where their data is stays in `events.kept.jsonl`.\n",
             _table(("what", "when, and its detail"), rows),

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from service_launcher import container_findings, container_state, places, policy
+from service_launcher import container_findings, container_state, disks, places, policy
 from service_launcher.container_findings import Made
-from service_launcher.containers import GET_IMAGE, Container, Detail, ImageFacts, Mount, can_be_pulled
+from service_launcher.containers import GET_IMAGE, Container, Detail, ImageFacts, can_be_pulled
 from service_launcher.engine_view import EngineView
 from service_launcher.envfile import Environment
 from service_launcher.errors import ConfigurationError, LauncherError
@@ -143,7 +143,7 @@ class ComposeService(Record):
             container_findings.logs(made),
             *self._image(container.image if container else rendered["image"], image, rendered.get("pull_policy")),
             *container_findings.privileges(self.id, policy.breaches(rendered)),
-            *self._disks_of_data(host, detail.mounts if detail else ()),
+            *disks.own(self.id, detail.mounts if detail else (), host.engine, host.root),
         ]
 
     def prepare(self, host: Host) -> None:
@@ -299,7 +299,7 @@ class ComposeService(Record):
                 yield Problem(severity="error", summary=f"{variable.name} is not set", fix="launcher init")
 
     def _disk(self, host: Host) -> Iterable[Problem]:
-        for found in (container_findings.disk(*kept) for kept in disks(host.engine, host.root)):
+        for found in disks.shared(host.engine, host.root):
             if found.verdict != "pass":
                 severity: Severity = "error" if found.verdict == "fail" else "warn"
                 yield Problem(severity=severity, summary=found.summary, fix=found.fix)
@@ -307,16 +307,6 @@ class ComposeService(Record):
     def _image(self, name: str, facts: ImageFacts | None, policy: str | None) -> Iterable[Finding]:
         if facts is not None or can_be_pulled(name, policy):  # else preflight says that it is not here
             yield from container_findings.image(self.id, name, facts)
-
-    def _disks_of_data(self, host: Host, mounts: Iterable[Mount]) -> Iterable[Finding]:
-        """The space on disks that hold data of this service alone; those of the engine and the root are told anyway."""
-        volumes = host.engine.volumes() if any(mount.kind == "volume" for mount in mounts) else {}
-        told = {os.stat(place).st_dev for _, place, _ in disks(host.engine, host.root)}
-        for mount in mounts:
-            volume = volumes.get(mount.source)
-            place = Path(volume.mountpoint if volume else mount.source)
-            if mount.kind in ("volume", "bind") and os.path.isdir(place) and os.stat(place).st_dev not in told:
-                yield container_findings.disk(f"{self.id}'s data in {mount.source}", place, free_bytes(place))
 
     def _as_compose_reads_it(self, host: Host, project: Mapping[str, Any], own: Container | None) -> Iterable[Problem]:
         """A container name that somebody else has, and ports on a loopback address that is no boundary."""
@@ -398,20 +388,6 @@ def _people_say(address: str) -> str:
     """The host of a link: its name on every loopback address and where all are published, else the address."""
     here = LOOPBACK.get(address, address)
     return "localhost" if here.startswith("127.") or here == "::1" else _bracketed(here)
-
-
-def disks(engine: EngineView, root: Path) -> Iterable[tuple[str, Path, int]]:
-    """What is kept where, and the bytes that are free there; an engine elsewhere has a disk that nobody sees here."""
-    for what, place in (("the Docker Engine's data", Path(engine.data_root())), ("this installation", root)):
-        if os.path.isdir(place):  # unlike Path's, no error where this user may not look
-            yield what, place, free_bytes(place)
-
-
-def free_bytes(place: Path) -> int:
-    """The bytes that are free for everybody on the disk of a folder."""
-    import shutil  # takes as long to import as a status call to the engine
-
-    return shutil.disk_usage(place).free
 
 
 class ComposePlugin:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from service_launcher.containers import Detail, EngineFacts, ImageFacts
@@ -14,8 +13,6 @@ from service_launcher.models import Finding, now
 OLD_IMAGE_DAYS = 180
 #: moby 45610, mended in Engine 28.0.
 LOOPBACK_IS_A_BOUNDARY = 28
-LOW_DISK_BYTES = 1_000_000_000
-NO_DISK_BYTES = 200_000_000
 #: These drivers have a limit of their own or hand the lines to somebody who has.
 BOUNDED_DRIVERS = ("local", "journald", "syslog", "none")
 
@@ -81,16 +78,6 @@ def logs(made: Made) -> Finding:
         summary=f"{made.service}: its log has no limit ({made.log_driver}) and can fill the disk",
         fix="logging: {driver: json-file, options: {max-size: 10m, max-file: 3}} in the compose file",
     )
-
-
-def disk(what: str, place: Path, free: int) -> Finding:
-    """Whether a disk has space left."""
-    if free >= LOW_DISK_BYTES:
-        return _pass("disk", f"{free // 1_000_000_000} GB are free for {what} ({place})")
-    verdict: Any = "fail" if free < NO_DISK_BYTES else "warn"
-    # The words of a start's own check, so that one of both is shown.
-    words = f"only {free // 1_000_000} MB are free for {what} ({place})"
-    return Finding(check="disk", verdict=verdict, summary=words, fix=f"df -h {place}")
 
 
 def image(service: str, name: str, facts: ImageFacts | None) -> Iterator[Finding]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service_launcher import compose, container_findings, envfile
-from service_launcher.compose_service import INSTALLATION, INSTALLATION_ID, TIER, disks
+from service_launcher import compose, container_findings, disks, envfile
+from service_launcher.compose_service import INSTALLATION, INSTALLATION_ID, TIER
 from service_launcher.containers import Container, EngineFacts
 from service_launcher.engine import Engine
 from service_launcher.engine_view import EngineView
@@ -184,8 +184,7 @@ def _machine(view: EngineView, root: Path) -> Iterator[Finding]:
         return
     yield from _engine(facts)
     yield _memory(facts)
-    for what, place, free in disks(view, root):
-        yield container_findings.disk(what, place, free)
+    yield from disks.shared(view, root)
     if not os.path.isdir(facts.data_root):
         words = f"how much is free for the Docker Engine's data ({facts.data_root}) cannot be seen from here"
         yield _warn("disk", words, "docker system df, and df -h on the Engine's machine")

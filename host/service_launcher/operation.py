@@ -39,13 +39,12 @@ from service_launcher.models import (
     ServiceState,
     ServiceStatus,
     Step,
-    Verdict,
 )
 from service_launcher.observation import Observer
+from service_launcher.waiting import Wait, phase_of
 
 POLL_SECONDS = 0.2  # the application's answer has no event
 REREAD_SECONDS = 5.0  # in case an event was lost
-SETTLE_SECONDS = 3.0  # a failure seen for so long is one, and so is success of which only running speaks
 GRACE_SECONDS = 30  # what a stop may take beyond a service's own time
 ENGINE_SECONDS = 60.0  # for so long a start waits for an engine that went away under it
 RECONNECT_SECONDS = 1.0
@@ -349,7 +348,7 @@ class Operation:
 
     def _bring_up(self, pending: list[str]) -> None:
         """Hand services over as soon as what they need is ready, and wait for the truth about each."""
-        waiting: dict[str, _Wait] = {}
+        waiting: dict[str, Wait] = {}
         gone_at: float | None = None
         while pending or waiting:
             try:
@@ -370,7 +369,7 @@ class Operation:
                 self.order.cancelled.wait(RECONNECT_SECONDS)
                 self._go_on()
 
-    def _follow(self, pending: list[str], waiting: dict[str, _Wait], changes: Changes) -> None:
+    def _follow(self, pending: list[str], waiting: dict[str, Wait], changes: Changes) -> None:
         while pending or waiting:
             self._go_on()
             self._hand_over_what_can(pending, waiting)
@@ -381,7 +380,7 @@ class Operation:
                     del waiting[status.id]
                     self._conclude(status, wait)
                 else:
-                    phase = _phase(status)
+                    phase = phase_of(status)
                     poll = poll or wait.must_poll(status, phase)
                     if wait.shown != phase:
                         wait.shown = phase
@@ -400,7 +399,7 @@ class Operation:
         if self.order.cancelled.is_set():
             raise Interrupted(2, "cancelled; what was begun is left as it is")
 
-    def _hand_over_what_can(self, pending: list[str], waiting: dict[str, _Wait]) -> None:
+    def _hand_over_what_can(self, pending: list[str], waiting: dict[str, Wait]) -> None:
         for service in list(pending):
             failed = [n for n in self.observer.graph.needs(service) if self._failed(n)]
             if failed:
@@ -411,7 +410,7 @@ class Operation:
                 pending.remove(service)
                 if begun:
                     entry = self.observer.graph.entries[service]
-                    waiting[service] = _Wait(entry.start_seconds, has_events=entry.compose is not None)
+                    waiting[service] = Wait(entry.start_seconds, has_events=entry.compose is not None)
 
     def _can_begin(self, service: str, pending: Collection[str], waiting: Collection[str]) -> bool:
         return not any(need in pending or need in waiting for need in self.observer.graph.needs(service))
@@ -435,7 +434,7 @@ class Operation:
         self._in_hand = None
         return True
 
-    def _conclude(self, status: ServiceStatus, wait: _Wait) -> None:
+    def _conclude(self, status: ServiceStatus, wait: Wait) -> None:
         if status.state is ServiceState.READY:
             self._finish(status.id, "ready", status.message, status)
             self._show(status.id, "ready", status.message)
@@ -574,63 +573,5 @@ class Operation:
         self.events.record(Event.model_validate(event))
 
 
-class _Wait:
-    """The waiting for one service: until when, and since when it looks failed."""
-
-    def __init__(self, seconds: int, has_events: bool) -> None:
-        self.seconds = seconds
-        self.deadline = time.monotonic() + seconds
-        self.shown: Phase | None = None
-        self._has_events = has_events
-        self._failing_since: float | None = None
-        self._running_since: float | None = None
-
-    def over(self, status: ServiceStatus) -> bool:
-        """Whether there is nothing more to wait for."""
-        if not _down(status):
-            self._failing_since = None
-        elif self._failing_since is None:
-            self._failing_since = time.monotonic()
-        return self._ready(status) or self.settled(status) or time.monotonic() > self.deadline
-
-    def _ready(self, status: ServiceStatus) -> bool:
-        """Whether it is ready, and has been for a while where neither a health check nor a probe speaks for it."""
-        if status.state is not ServiceState.READY:
-            self._running_since = None
-            return False
-        self._running_since = self._running_since or time.monotonic()
-        return not _only_runs(status) or time.monotonic() - self._running_since >= SETTLE_SECONDS
-
-    def settled(self, status: ServiceStatus) -> bool:
-        """Whether the service has looked failed for long enough to believe it."""
-        since = self._failing_since
-        return _down(status) and since is not None and time.monotonic() - since >= SETTLE_SECONDS
-
-    def must_poll(self, status: ServiceStatus, phase: Phase) -> bool:
-        """Whether the next change may come without an event from the engine."""
-        return phase == "probe" or _down(status) or not self._has_events
-
-
 def _left_as_it_is(blocked: Collection[str]) -> str:
     return f"left as it is: {', '.join(sorted(blocked))} could not be started again"
-
-
-def _down(status: ServiceStatus) -> bool:
-    """Whether it will not come up by itself: failed, or ended after it was started, with whatever exit code."""
-    ended = status.state is ServiceState.STOPPED and status.layer("container") is Verdict.BAD
-    return ended or status.state is ServiceState.FAILED
-
-
-def _only_runs(status: ServiceStatus) -> bool:
-    """Whether that its container runs is all that makes it ready."""
-    return [e.layer for e in status.evidence if e.verdict is Verdict.OK] == ["container"]
-
-
-def _phase(status: ServiceStatus) -> Phase:
-    if status.state is ServiceState.UNKNOWN:
-        return "unknown"
-    if status.layer("container") not in (Verdict.OK, Verdict.NOT_APPLICABLE):
-        return "starting"
-    if status.layer("health") not in (Verdict.OK, Verdict.NOT_APPLICABLE):
-        return "health"
-    return "probe"

@@ -71,6 +71,20 @@ def engine_crashed_under_kestra(case: Case) -> Iterator[Seen]:
     yield from engine_crashed(case)
 
 
+@row("F3", "engine crashed under a watch", "the same, while launcher watch runs", state="ready", slow=True)
+def engine_crashed_under_a_watch(case: Case) -> Iterator[Seen]:
+    with case.installation.popen("watch") as watch:
+        wait_for((case.installation.root / ".launcher/locks/recorder.lock").exists, 10, "it has begun")
+        case.engine.crash()
+        case.injected()
+        case.engine.begin()
+        seen = case.until("ready", 60)
+        watch.terminate()
+        said, _ = watch.communicate(timeout=10)
+    assert "operation.finished - by watch" in said, said
+    yield seen
+
+
 @row("F4", "engine frozen", "dockerd stopped with SIGSTOP", state="unknown", code=5)
 def engine_frozen(case: Case) -> Iterator[Seen]:
     with case.engine.frozen():

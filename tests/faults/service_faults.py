@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.faults.campaign import KESTRA, Case, Seen, Story, row
 
@@ -154,3 +158,31 @@ def stop_ignored(case: Case) -> Iterator[Seen]:
     yield case.read()
     assert case.since < 20
     _mended(case)
+
+
+@row(
+    "F25",
+    "end not told",
+    "SIGSTOP of containerd's shim, then SIGKILL of the service under it",
+    state="stopping",
+    code=130,
+)
+def end_not_told(case: Case) -> Iterator[Seen]:
+    pid = int(case.engine.inspect(KESTRA, "{{.State.Pid}}"))
+    shim = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    with case.installation.popen("status", "kestra", "--watch", "--json") as watching:
+        states = (json.loads(line)["services"][0]["state"] for line in watching.stdout or ())
+        assert next(states) == "ready"
+        os.kill(shim, signal.SIGSTOP)
+        try:
+            case.injected()
+            os.kill(pid, signal.SIGKILL)
+            seen = next(state for state in states if state != "ready")
+            seconds = case.since
+            assert case.engine.inspect(KESTRA, "{{.State.Status}}") == "running", "the Engine knows it already"
+            assert case.status()["state"] != "ready"
+        finally:
+            os.kill(shim, signal.SIGCONT)
+        watching.send_signal(signal.SIGINT)
+        yield Seen(seen, watching.wait(10), seconds)
+    assert case.until("ready", 60).state == "ready"

@@ -33,7 +33,7 @@ class Result:
     @classmethod
     def of(cls, row: Row, seen: Seen | None, lost: str, seconds: float, failure: str = "") -> Result:
         """The result of a row."""
-        saw = (seen.state, str(seen.code), f"{seen.seconds:.1f} s") if seen else ("", "", "")
+        saw = (seen.state, str(seen.code), f"{seen.seconds:.2f} s") if seen else ("", "", "")
         return cls(row.fault, row.name, row.injected, *saw, lost, seconds, " ".join(failure.split())[:160])
 
 

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.breaks import BREAKS, CHECKOUT, Break
+from tests.faults.break_trial import CHECKOUT
+from tests.faults.breaks import BREAKS, Break
 from tests.faults.campaign import ROWS
 
 

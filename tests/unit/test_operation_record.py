@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from service_launcher import operation as under_way
 from service_launcher.containers import Container
 from service_launcher.engine import Engine
 from service_launcher.engine_view import EngineView
@@ -23,9 +22,9 @@ from service_launcher.errors import (
     PluginFailed,
 )
 from service_launcher.events import EventLog
-from service_launcher.models import ComposeReference, Evidence, ServiceState, ServiceStatus, Verdict
+from service_launcher.models import ComposeReference
 from service_launcher.observation import Observer
-from service_launcher.operation import SETTLE_SECONDS, Operation, Order, _Wait
+from service_launcher.operation import Operation, Order
 from service_launcher.redaction import Redactor
 
 
@@ -71,25 +70,6 @@ def test_the_record_has_the_exit_code_of_the_command(
     began, ended = log.read()
     assert began.what == "operation.started"
     assert (ended.what, ended.detail["outcome"], ended.detail["exit_code"]) == ("operation.finished", outcome, code)
-
-
-@pytest.mark.parametrize("layers", [("container",), ("container", "health"), ("container", "application"), ()])
-def test_running_alone_is_success_only_after_a_while(monkeypatch: pytest.MonkeyPatch, layers: tuple[str, ...]) -> None:
-    """A container without a health check is `running` also in the moment before it ends."""
-    clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(under_way, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    evidence = tuple(Evidence.model_validate({"layer": one, "verdict": "ok", "detail": "seen"}) for one in layers)
-    ready = ServiceStatus(id="one", state=ServiceState.READY, message="running", evidence=evidence)
-    again = ServiceStatus(id="one", state=ServiceState.STARTING, message="restarting")
-    wait = _Wait(60, has_events=True)
-    assert wait.over(ready) is (layers != ("container",))
-    clock.now += SETTLE_SECONDS - 0.1
-    assert not wait.over(again)
-    clock.now += 0.2
-    assert wait.over(ready) is (layers != ("container",)), "it has begun anew"
-    clock.now += SETTLE_SECONDS
-    assert wait.over(ready)
-    assert ready.layer("health") in (Verdict.OK, Verdict.NOT_APPLICABLE)
 
 
 def test_what_belongs_to_another_installation_is_not_stopped_by_its_labels(tmp_path: Path) -> None:
