@@ -23,7 +23,7 @@ from service_launcher import (
     with_application,
 )
 
-from launcher_kestra import credentials, database, findings, probe, versions
+from launcher_kestra import credentials, database, findings, main_thread, probe, versions
 from launcher_kestra.services import DATABASE_PASSWORD, KESTRA, OLD_SKIP, POSTGRES, PRIVILEGES, SKIP
 
 #: Kestra ends with exit code 0 between 35 and 160 s after it lost its database, and says UP in between.
@@ -34,7 +34,6 @@ _services = ComposePlugin(KESTRA, POSTGRES)
 launcher_manifest_entries = _services.launcher_manifest_entries
 launcher_variables = _services.launcher_variables
 launcher_prepare = _services.launcher_prepare
-launcher_start = _services.launcher_start
 launcher_stop = _services.launcher_stop
 launcher_drift = _services.launcher_drift
 
@@ -79,6 +78,14 @@ def launcher_preflight(entry: ManifestEntry, action: str, host: Host) -> list[Pr
 
 
 @hookimpl
+def launcher_start(entry: ManifestEntry, host: Host) -> None:
+    """`compose up`, to which a Kestra that lives on without its main thread is running."""
+    if entry.id == KESTRA.id and main_thread.failure(host):
+        KESTRA.stop(host)
+    _services.launcher_start(entry, host)
+
+
+@hookimpl
 def launcher_findings(entry: ManifestEntry, host: Host) -> list[Finding]:
     """What every compose service needs; Kestra's version, privileges and memory; the database's data."""
     own = findings.of_kestra(host) if entry.id == KESTRA.id else findings.of_database(host)
@@ -93,6 +100,10 @@ def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:
     status = KESTRA.status(host)
     if status.container in (None, "exited", "created") or status.state is ServiceState.STOPPING:
         return status
+    unproven = status.layer("container") is Verdict.OK and status.layer("health") is not Verdict.OK
+    if unproven and (failed := main_thread.failure(host)):
+        words = f"its main thread has ended, and its process goes on without it: {failed}"
+        return status.model_copy(update={"state": ServiceState.FAILED, "message": words})
     loss = _database_loss(host, status.since)
     if status.container != "running" or status.state in (ServiceState.STARTING, ServiceState.FAILED):
         if not loss:

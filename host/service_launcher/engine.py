@@ -212,6 +212,14 @@ class Engine:
         asked = {"since": f"{now - seconds:.6f}", "until": f"{now:.6f}", "filters": filters}
         return self._each("/events", ContainerEvent.read, asked, lines=True)
 
+    def log(self, container_id: str, lines: int, since: datetime | None) -> str:
+        """The last lines that a container has written since a moment; empty when it is gone."""
+        asked = {"stdout": True, "stderr": True, "tail": str(lines)}
+        if since is not None:
+            asked["since"] = f"{since.timestamp():.6f}"
+        body = self._body(f"/containers/{quote(container_id)}/logs", asked) or b""
+        return b"".join(_pieces(body)).decode("utf-8", "replace")
+
     def ping(self) -> None:
         """Ask for a sign of life."""
         self._body("/_ping")
@@ -409,6 +417,18 @@ def _current_context() -> str | None:
         return json.loads(Path(folder, "config.json").read_text(encoding="utf-8")).get("currentContext") or None
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def _pieces(log: bytes) -> Iterator[bytes]:
+    """The pieces of a log. Before each stand its stream, three zeros and its length (Engine API, "Stream format").
+
+    A container with a terminal has no such headers.
+    """
+    while log[1:4] == b"\0\0\0":
+        end = 8 + int.from_bytes(log[4:8], "big")
+        yield log[8:end]
+        log = log[end:]
+    yield log
 
 
 def _with_deadline(stream: Iterator[Any], seconds: float) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -40,7 +41,7 @@ class Inspections:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Container, Detail, float]] = {}
+        self._known: dict[str, tuple[Container, Detail, float]] = {}  # and up to when it holds
         self.contradicted = False  # by the list, which lags behind a change for a moment: it is worth another look soon
 
     def heard(self, events: Iterable[ContainerEvent]) -> None:
@@ -48,30 +49,33 @@ class Inspections:
         for event in events:
             known = self._known.pop(event.container_id, None)
             if known and event.what == PROCESS_ENDED:
-                # The engine answers no inspection of it before it has put everything away.
+                # The engine answers no inspection before it has put everything away, and then it tells of an event.
                 container, detail, _ = known
-                self._known[container.id] = container, detail._replace(process_ended=True), time.monotonic()
+                self._known[container.id] = container, detail._replace(process_ended=True), math.inf
 
     def main_processes(self) -> dict[int, Container]:
-        """The containers that run, by the pids of their main processes."""
+        """The containers that are up, by the pids of their main processes."""
         known = ((container, detail) for container, detail, _ in self._known.values())
-        return {detail.pid: container for container, detail in known if detail.pid and not detail.process_ended}
+        return {d.pid: c for c, d in known if d.pid and not d.process_ended and d.health != "starting"}
 
     def keep(self, container: Container, detail: Detail) -> None:
-        """Remember an inspection, unless the list tells another story, or the container is on its way up."""
+        """Remember an inspection. It holds unless the list tells another story, or the container is on its way up."""
         # Of a container that does not run, the list tells no health.
         agree = container.state == detail.state and (container.state != "running" or container.health == detail.health)
         self.contradicted = self.contradicted or not agree
-        if agree and detail.health != "starting":
-            self._known[container.id] = container, detail, time.monotonic()
+        lasting = agree and detail.health != "starting"
+        self._known[container.id] = container, detail, time.monotonic() + (INSPECTION_SECONDS if lasting else 0)
 
     def of(self, container: Container) -> Detail | None:
         """The inspection of a container whose line in the list was read just now; None where it has to be made."""
-        before, detail, at = self._known.get(container.id, (None, None, 0.0))
-        if before != container or detail is None or time.monotonic() - at > INSPECTION_SECONDS:
+        before, detail, until = self._known.get(container.id, (None, None, 0.0))
+        if detail is None or time.monotonic() >= until:
             return None
-        runs = detail.state == "running" and not detail.process_ended
-        checked = detail.health_log[-1].ended_at if detail.health_log and runs else None
+        if detail.process_ended and container.state == "running":
+            return detail
+        if before != container:
+            return None
+        checked = detail.health_log[-1].ended_at if detail.health_log and detail.state == "running" else None
         if checked is not None and (datetime.now(UTC) - checked).total_seconds() > detail.health_interval:
             return None
         return detail
@@ -152,6 +156,13 @@ class EngineView:
             else:
                 end, short_of_memory = End(event.exit_code or 0, short_of_memory, event.life_seconds), False
         return end
+
+    def log(self, container_id: str, lines: int, since: datetime | None) -> str:
+        """The last lines that a container has written since a moment; empty where its log driver keeps none."""
+        try:
+            return self._asked(lambda: self.engine.log(container_id, lines, since))
+        except EngineRefused:
+            return ""
 
     def image(self, name: str) -> ImageFacts | None:
         """What a local image is, None when there is none of that name."""

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import pytest
 from service_launcher import engine as reading
 from service_launcher.containers import Container
 from service_launcher.engine import Engine
-from service_launcher.errors import EngineUnavailable
+from service_launcher.engine_view import EngineView
+from service_launcher.errors import EngineRefused, EngineUnavailable
 
 from tests.engines import PrivateEngine, wait_for
 from tests.faults.proxy import Proxy
@@ -202,3 +204,28 @@ def test_the_address_is_the_one_that_the_docker_command_would_take(
     assert reading.endpoint() == reading.USUAL_ADDRESS
     monkeypatch.setenv("DOCKER_HOST", "unix:///run/other.sock")
     assert reading.endpoint() == "unix:///run/other.sock"
+
+
+def test_a_log_is_told_as_it_was_written(engine: PrivateEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.wipe()
+    monkeypatch.setenv("DOCKER_HOST", engine.address)
+
+    def wrote(*options: str) -> str:
+        """The id of a container that has written three lines."""
+        script = "printf 'one\\ntwo\\n'; sleep 0.2; printf 'three é\\n' >&2"
+        run = ("run", "--detach", *options, "--network", "none", "--entrypoint", "sh", STAND_IN, "-c", script)
+        container = engine.docker(*run).strip()
+        wait_for(lambda: engine.inspect(container, "{{.State.Status}}") == "exited", 20, "it has ended")
+        return container
+
+    plain = wrote()
+    assert Engine().log(plain, 10, None) == "one\ntwo\nthree é\n"
+    assert Engine().log(plain, 1, None) == "three é\n"
+    assert Engine().log(plain, 10, datetime.now(UTC)) == ""
+    assert Engine().log("nobody", 10, None) == ""
+    assert Engine().log(wrote("--tty"), 10, None) == "one\r\ntwo\r\nthree é\r\n"
+    kept_nowhere = wrote("--log-driver", "none")
+    with pytest.raises(EngineRefused):
+        Engine().log(kept_nowhere, 10, None)
+    assert EngineView(Engine()).log(kept_nowhere, 10, None) == ""
+    engine.wipe()

@@ -239,6 +239,16 @@ def database_restarted(installation: Installation, engine: PrivateEngine) -> str
     return installation.launcher("status", "kestra").text
 
 
+def main_thread_ended(installation: Installation, engine: PrivateEngine) -> str:
+    engine.docker("pause", POSTGRES)
+    try:
+        engine.docker("restart", "--time", "1", "tools-kestra")
+        installation.await_state("kestra", "failed", 60)
+        return installation.launcher("status", "kestra").text
+    finally:
+        engine.docker("unpause", POSTGRES)
+
+
 def without_login(installation: Installation, engine: PrivateEngine) -> str:
     assert installation.compose("down", "--volumes", "--timeout", "20").code == 0
     up = installation.compose("up", "-d", "kestra", KESTRA_BASICAUTH_PASSWORD="weak")
@@ -254,6 +264,7 @@ PROVOKED_ON_KESTRA: dict[str, Provoke] = {
     "database-paused": database_paused,
     "database-stopped": database_stopped,
     "database-restarted": database_restarted,
+    "main-thread": main_thread_ended,
     "open": without_login,
 }
 

@@ -117,6 +117,7 @@ KESTRA_LINES = {
     "migration": (
         "Migration checksum mismatch for migration version 1.22",
         "Detected applied migration not resolved locally: 2.0.01",
+        'Found non-empty schema(s) "public" but no schema history table. Use baseline() or set baselineOnMigrate',
     ),
     "database-unknown": ("Caused by: java.net.UnknownHostException: kestra-postgres",),
     "database-refuses": (
