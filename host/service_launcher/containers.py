@@ -94,7 +94,10 @@ PROCESS_ENDED = "process ended"  # the launcher's own word for what the kernel t
 
 
 class ContainerEvent(NamedTuple):
-    """Something that happened to a container; `what` is the engine's own word, the last two come with `die`."""
+    """Something that happened to a container; `what` is the engine's own word, or `PROCESS_ENDED`.
+
+    Exit code and life come with `die`, the pid with `PROCESS_ENDED`.
+    """
 
     time: datetime
     what: str
@@ -103,6 +106,7 @@ class ContainerEvent(NamedTuple):
     labels: Mapping[str, str]
     exit_code: int | None = None
     life_seconds: float | None = None
+    pid: int = 0
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> ContainerEvent:

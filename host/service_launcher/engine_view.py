@@ -47,8 +47,9 @@ class Inspections:
     def heard(self, events: Iterable[ContainerEvent]) -> None:
         """Something has happened to these containers."""
         for event in events:
-            known = self._known.pop(event.container_id, None)
-            if known and event.what == PROCESS_ENDED:
+            if event.what != PROCESS_ENDED:
+                self._known.pop(event.container_id, None)
+            elif (known := self._known.get(event.container_id)) and known[1].pid == event.pid:  # else of a life before
                 # The engine answers no inspection before it has put everything away, and then it tells of an event.
                 container, detail, _ = known
                 self._known[container.id] = container, detail._replace(process_ended=True), math.inf

@@ -134,8 +134,8 @@ class Live:
 def _followed(changes: Changes) -> Iterator[MainProcesses]:
     """The main processes of the containers, whose ends are told as changes, too."""
 
-    def ended(container: Container) -> None:
-        changes.tell(ContainerEvent(now(), PROCESS_ENDED, container.id, container.name, container.labels))
+    def ended(pid: int, container: Container) -> None:
+        changes.tell(ContainerEvent(now(), PROCESS_ENDED, container.id, container.name, container.labels, pid=pid))
 
     processes = MainProcesses(ended)
     try:

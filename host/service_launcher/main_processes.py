@@ -21,7 +21,7 @@ class MainProcesses:
     machine, and on systems without pidfd: there the Engine's own event is the first news.
     """
 
-    def __init__(self, ended: Callable[[Container], None]) -> None:
+    def __init__(self, ended: Callable[[int, Container], None]) -> None:
         self._ended = ended
         self._followed: dict[int, tuple[Container, int | None]] = {}  # by pid, with its descriptor
         self._lock = threading.Lock()
@@ -70,9 +70,9 @@ class MainProcesses:
                         return
                     for descriptor in ended:
                         poll.unregister(descriptor)  # it would go on saying so
-                    containers = [container for container, at in self._followed.values() if at in ended]
-                for container in containers:
-                    self._ended(container)
+                    told = [(pid, container) for pid, (container, at) in self._followed.items() if at in ended]
+                for pid, container in told:
+                    self._ended(pid, container)
 
 
 def _pidfd(pid: int, container: Container) -> int | None:

@@ -1,15 +1,16 @@
-"""The engine as it stood at one moment: which of two containers counts, and what one refused question means."""
+"""The engine as it stood at one moment: which of two containers counts, one refused question, inspections that hold."""
 
 from __future__ import annotations
 
 import contextlib
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from service_launcher.containers import Container
+from service_launcher.containers import PROCESS_ENDED, Container, ContainerEvent, Detail
 from service_launcher.engine import Engine
-from service_launcher.engine_view import EngineView
+from service_launcher.engine_view import EngineView, Inspections
 from service_launcher.errors import EngineRefused, EngineUnavailable
 
 LABELS = {"com.docker.compose.project": "tools", "com.docker.compose.service": "kestra"}
@@ -61,3 +62,37 @@ def test_after_a_refused_question_others_are_asked_and_after_silence_none(error:
     with contextlib.suppress(EngineUnavailable):
         seen.detail("well")
     assert len(questions) == asked
+
+
+def event(what: str, pid: int = 0) -> ContainerEvent:
+    """Something that happened to the container `kestra`."""
+    return ContainerEvent(datetime.now(UTC), what, "kestra", "kestra", {}, pid=pid)
+
+
+def inspection(pid: int) -> Detail:
+    """Of a container that runs."""
+    return Detail("running", None, None, 0, False, 0, False, "", None, pid=pid)
+
+
+def test_the_end_of_a_process_holds_until_the_engine_tells_of_it() -> None:
+    running, known = container("kestra", "running"), Inspections()
+    known.keep(running, inspection(pid=7))
+    assert known.main_processes() == {7: running}
+    known.heard([event(PROCESS_ENDED, pid=7)])
+    told = known.of(running)
+    assert told is not None
+    assert told.process_ended
+    assert known.main_processes() == {}
+    assert known.of(container("kestra", "restarting")) is None, "the list knows more"
+    known.heard([event("die")])
+    assert known.of(running) is None
+
+
+def test_an_end_that_is_told_late_is_none_of_the_next_life() -> None:
+    running, known = container("kestra", "running"), Inspections()
+    known.keep(running, inspection(pid=8))
+    known.heard([event(PROCESS_ENDED, pid=7)])
+    told = known.of(running)
+    assert told is not None
+    assert not told.process_ended
+    assert known.main_processes() == {8: running}

@@ -16,6 +16,9 @@ from service_launcher.main_processes import MainProcesses
 HERE = ":/"
 
 
+Told = tuple[int, Container]
+
+
 def container(container_id: str) -> Container:
     return Container(container_id, "tools-kestra", "", "", "running", None, NONE, ())
 
@@ -28,13 +31,13 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def told() -> queue.SimpleQueue[Container]:
+def told() -> queue.SimpleQueue[Told]:
     return queue.SimpleQueue()
 
 
 @pytest.fixture
-def processes(told: queue.SimpleQueue[Container]) -> Iterator[MainProcesses]:
-    following = MainProcesses(told.put)
+def processes(told: queue.SimpleQueue[Told]) -> Iterator[MainProcesses]:
+    following = MainProcesses(lambda pid, container: told.put((pid, container)))
     yield following
     closed(following)
 
@@ -49,11 +52,11 @@ def closed(following: MainProcesses) -> None:
 
 
 def test_an_end_is_told_once(
-    process: subprocess.Popen[bytes], processes: MainProcesses, told: queue.SimpleQueue[Container]
+    process: subprocess.Popen[bytes], processes: MainProcesses, told: queue.SimpleQueue[Told]
 ) -> None:
     processes.follow({process.pid: container(HERE)})
     process.kill()
-    assert told.get(timeout=5).name == "tools-kestra"
+    assert told.get(timeout=5) == (process.pid, container(HERE))
     process.wait()
     with subprocess.Popen(["sleep", "60"]) as second:
         processes.follow({second.pid: container(HERE)})
@@ -63,7 +66,7 @@ def test_an_end_is_told_once(
 
 
 def test_what_is_not_followed_any_more_is_not_told(
-    process: subprocess.Popen[bytes], processes: MainProcesses, told: queue.SimpleQueue[Container]
+    process: subprocess.Popen[bytes], processes: MainProcesses, told: queue.SimpleQueue[Told]
 ) -> None:
     with subprocess.Popen(["sleep", "60"]) as second:
         processes.follow({process.pid: container(HERE), second.pid: container(HERE)})
@@ -76,7 +79,7 @@ def test_what_is_not_followed_any_more_is_not_told(
 
 
 def test_a_pid_of_somebody_else_or_of_nobody_tells_nothing(
-    process: subprocess.Popen[bytes], processes: MainProcesses, told: queue.SimpleQueue[Container]
+    process: subprocess.Popen[bytes], processes: MainProcesses, told: queue.SimpleQueue[Told]
 ) -> None:
     """As where the Engine is on another machine."""
     with subprocess.Popen(["sleep", "60"]) as ours:
@@ -84,14 +87,14 @@ def test_a_pid_of_somebody_else_or_of_nobody_tells_nothing(
         process.kill()
         process.wait()
         ours.kill()
-        assert told.get(timeout=5).id == HERE
+        assert told.get(timeout=5) == (ours.pid, container(HERE))
     assert told.empty()
 
 
 def test_it_leaves_nothing_open(process: subprocess.Popen[bytes]) -> None:
-    told: queue.SimpleQueue[Container] = queue.SimpleQueue()
+    told: queue.SimpleQueue[Told] = queue.SimpleQueue()
     before = os.listdir("/proc/self/fd")
-    following = MainProcesses(told.put)
+    following = MainProcesses(lambda pid, container: told.put((pid, container)))
     following.follow({process.pid: container(HERE)})
     process.kill()
     told.get(timeout=5)
