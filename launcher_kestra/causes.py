@@ -65,7 +65,7 @@ KESTRA = (
         pattern=r"Migration checksum mismatch[^\n]*|FlywayValidateException[^\n]*|"
         r"Detected (?:failed migration|applied migration not resolved)[^\n]*|Validate failed: Migrations[^\n]*|"
         r"Found non-empty schema[^\n]* but no schema history table",
-        sentence="the tables in the database are of another version of Kestra ({0})",
+        sentence="the tables in the database are of another version of Kestra, or of another program ({0})",
         fix="name the image of the version that made them in KESTRA_IMAGE; back up before the next upgrade",
     ),
     Cause(

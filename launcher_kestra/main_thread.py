@@ -13,15 +13,20 @@ from service_launcher import Host
 from launcher_kestra.services import KESTRA
 
 LINES = 300  # a stack trace of the JVM has about 100
+SHOWN = 200
 
-_UNCAUGHT = re.compile(r'^Exception in thread "main" (?:[\w$.]+\.)?(\w+: [^\n]{,200})', re.MULTILINE)
+_UNCAUGHT = re.compile(r'^Exception in thread "main" (?:[\w$.]+\.)?([\w$]+(?:: [^\n]*)?)', re.MULTILINE)
+_OWN_LINE = re.compile(r"^\d\d:\d\d:\d\d", re.MULTILINE)  # what a task prints is in one, or before another
 
 
 def failure(host: Host) -> str | None:
     """What the main thread of the running container has failed with; None where it has not, or nobody can tell."""
     container = KESTRA.container(host)
     detail = host.engine.detail(container.id) if container else None
-    if container is None or detail is None or detail.state != "running":
+    if container is None or detail is None or detail.state != "running" or detail.health == "healthy":
         return None
-    found = _UNCAUGHT.search(host.engine.log(container.id, LINES, detail.started_at))
-    return found[1] if found else None
+    said = host.engine.log(container.id, LINES, detail.started_at)
+    found = _UNCAUGHT.search(said)
+    if found is None or _OWN_LINE.search(said, found.end()):
+        return None
+    return host.redact(found[1])[:SHOWN]

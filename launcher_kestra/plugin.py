@@ -100,8 +100,7 @@ def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:
     status = KESTRA.status(host)
     if status.container in (None, "exited", "created") or status.state is ServiceState.STOPPING:
         return status
-    unproven = status.layer("container") is Verdict.OK and status.layer("health") is not Verdict.OK
-    if unproven and (failed := main_thread.failure(host)):
+    if failed := main_thread.failure(host):
         words = f"its main thread has ended, and its process goes on without it: {failed}"
         return status.model_copy(update={"state": ServiceState.FAILED, "message": words})
     loss = _database_loss(host, status.since)

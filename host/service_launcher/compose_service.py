@@ -158,9 +158,11 @@ class ComposeService(Record):
         for name in self.folders:
             self._resolve(host, self.value(host, name)).mkdir(parents=True, exist_ok=True)
         left = self.container(host)
-        if left is not None and self.by_hand(left) and left.state != "running":
-            # It has the name that compose needs; its data is in volumes and folders.
-            host.run(["docker", "rm", "--", left.id], seconds=60)
+        if left is not None and self.by_hand(left):
+            detail = host.engine.detail(left.id)  # the list may be from before a stop
+            if detail is not None and detail.state != "running":
+                # It has the name that compose needs; its data is in volumes and folders.
+                host.run(["docker", "rm", "--", left.id], seconds=60)
         compose.up(seconds=self.start_seconds, stop_seconds=self.grace_seconds + 30)
 
     def stop(self, host: Host) -> None:

@@ -85,11 +85,12 @@ def _words(end: End) -> str:
 def _judge_container(detail: Detail, last_end: LastEnd) -> tuple[Verdict, ServiceState, str]:
     ended = _words(End(detail.exit_code, detail.oom_killed and detail.exit_code not in ON_REQUEST))
     match detail.state:
-        case "running" if detail.process_ended:
-            return Verdict.PENDING, ServiceState.STOPPING, "its main process has ended; the Engine has not told how yet"
         case "running":
             if detail.health in (None, "none") and (loop := _crash_loop(detail, last_end)):
                 return Verdict.BAD, ServiceState.FAILED, loop
+            if detail.process_ended:
+                words = "its main process has ended; the Engine has not told how yet"
+                return Verdict.PENDING, ServiceState.STOPPING, words
             return Verdict.OK, ServiceState.READY, "running"
         case "created":
             if detail.error:

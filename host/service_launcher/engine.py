@@ -424,11 +424,12 @@ def _pieces(log: bytes) -> Iterator[bytes]:
 
     A container with a terminal has no such headers.
     """
-    while log[1:4] == b"\0\0\0":
-        end = 8 + int.from_bytes(log[4:8], "big")
-        yield log[8:end]
-        log = log[end:]
-    yield log
+    at = 0
+    while log[at + 1 : at + 4] == b"\0\0\0":
+        begin = at + 8
+        at = begin + int.from_bytes(log[at + 4 : begin], "big")
+        yield log[begin:at]
+    yield log[at:]
 
 
 def _with_deadline(stream: Iterator[Any], seconds: float) -> Iterator[Any]:

@@ -27,6 +27,8 @@ from service_launcher.errors import EngineRefused, EngineUnavailable
 INSPECTION_SECONDS = 12.0  # evidence counts for 15 s
 REMEMBERED_SECONDS = 900.0  # how far back the end of a container that runs again is looked for
 
+_OF_LIVES = ("die", "stop", "start", "destroy")  # with which the engine tells how one ended, or that another began
+
 #: Compose begins so the name of a container that is to take another one's place.
 _TO_BE_RENAMED = re.compile("[0-9a-f]{12}_")
 
@@ -47,16 +49,19 @@ class Inspections:
     def heard(self, events: Iterable[ContainerEvent]) -> None:
         """Something has happened to these containers."""
         for event in events:
+            container, detail, _ = self._known.get(event.container_id, (None, None, 0.0))
+            if container is None or detail is None:
+                continue
             if event.what != PROCESS_ENDED:
-                self._known.pop(event.container_id, None)
-            elif (known := self._known.get(event.container_id)) and known[1].pid == event.pid:  # else of a life before
+                if not detail.process_ended or event.what in _OF_LIVES:
+                    del self._known[container.id]
+            elif detail.pid == event.pid:  # else it is of a life before
                 # The engine answers no inspection before it has put everything away, and then it tells of an event.
-                container, detail, _ = known
                 self._known[container.id] = container, detail._replace(process_ended=True), math.inf
 
     def main_processes(self) -> dict[int, Container]:
         """The containers that are up, by the pids of their main processes."""
-        known = ((container, detail) for container, detail, _ in self._known.values())
+        known = [(container, detail) for container, detail, _ in tuple(self._known.values())]
         return {d.pid: c for c, d in known if d.pid and not d.process_ended and d.health != "starting"}
 
     def keep(self, container: Container, detail: Detail) -> None:
@@ -159,10 +164,12 @@ class EngineView:
         return end
 
     def log(self, container_id: str, lines: int, since: datetime | None) -> str:
-        """The last lines that a container has written since a moment; empty where its log driver keeps none."""
+        """The last lines that a container has written since a moment; empty where they cannot be had."""
+        if self._failure is not None:
+            raise self._failure
         try:
-            return self._asked(lambda: self.engine.log(container_id, lines, since))
-        except EngineRefused:
+            return self.engine.log(container_id, lines, since)
+        except EngineUnavailable:  # a log that takes its time says nothing of what else the engine is asked
             return ""
 
     def image(self, name: str) -> ImageFacts | None:

@@ -33,7 +33,7 @@ BREAKS = (
     ),
     Break(
         "what the kernel tells of an end is not heard",
-        (Change(HOST + "container_state.py", "if detail.process_ended:", "if False:"),),
+        (Change(HOST + "container_state.py", "            if detail.process_ended:\n", "            if False:\n"),),
         ("end not told",),
     ),
     Break(

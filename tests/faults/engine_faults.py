@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 from collections.abc import Iterator
 
 from tests.engines import wait_for
@@ -75,13 +76,16 @@ def engine_crashed_under_kestra(case: Case) -> Iterator[Seen]:
 def engine_crashed_under_a_watch(case: Case) -> Iterator[Seen]:
     with case.installation.popen("watch") as watch:
         wait_for((case.installation.root / ".launcher/locks/recorder.lock").exists, 10, "it has begun")
+        said: list[str] = []
+        assert watch.stdout is not None
+        threading.Thread(target=said.extend, args=(watch.stdout,), daemon=True).start()
         case.engine.crash()
         case.injected()
         case.engine.begin()
         seen = case.until("ready", 60)
+        wait_for(lambda: any("operation.finished - by watch" in line for line in said), 30, "it says what it did")
         watch.terminate()
-        said, _ = watch.communicate(timeout=10)
-    assert "operation.finished - by watch" in said, said
+        watch.wait(10)
     yield seen
 
 

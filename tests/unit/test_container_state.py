@@ -66,6 +66,8 @@ def test_a_container_whose_process_is_gone_is_not_ready_although_it_is_called_ru
         ServiceState.STOPPING,
         "its main process has ended; the Engine has not told how yet",
     )
+    looping = detail(restart_count=3, process_ended=True)
+    assert state(looping, SHORT)[0] is ServiceState.FAILED, "a crash loop stays one between its lives"
 
 
 def test_between_two_lives_the_one_before_decides() -> None:

@@ -83,6 +83,8 @@ def test_the_end_of_a_process_holds_until_the_engine_tells_of_it() -> None:
     assert told is not None
     assert told.process_ended
     assert known.main_processes() == {}
+    known.heard([event("health_status: unhealthy"), event("oom")])
+    assert known.of(running) is told, "these say nothing of its end"
     assert known.of(container("kestra", "restarting")) is None, "the list knows more"
     known.heard([event("die")])
     assert known.of(running) is None

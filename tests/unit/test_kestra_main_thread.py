@@ -16,11 +16,13 @@ UNCAUGHT = (
     "[javax.sql.DataSource] could not be loaded: Error instantiating bean of type  [javax.sql.DataSource]\n"
     "\tat io.micronaut.context.DefaultBeanContext.resolveByBeanFactory(DefaultBeanContext.java:2342)\n"
 )
-#: As Kestra writes what a task has printed.
-OF_A_TASK = '09:31:04.153 WARN  task-run_1 flow.tests.java Exception in thread "main" java.lang.Error: none of ours\n'
+#: As Kestra writes what a task has printed, on one line and on several.
+LINE = "09:31:04.153 WARN  task-run_1 flow.tests.java "
+OF_A_TASK = f'{LINE}Exception in thread "main" java.lang.Error: none of ours\n'
+OF_LINES = f'{LINE}it said:\nException in thread "main" java.lang.Error: none of ours\n\tat Main.main\n{LINE}done\n'
 
 
-def host(said: str, state: str = "running") -> Host:
+def host(said: str, state: str = "running", health: str = "starting") -> Host:
     """A host whose engine has a container of Kestra that has said something in its present life."""
     began = datetime.now(UTC)
 
@@ -30,10 +32,10 @@ def host(said: str, state: str = "running") -> Host:
 
     engine = SimpleNamespace(
         compose_service=lambda project, service: SimpleNamespace(id="k"),
-        detail=lambda container_id: SimpleNamespace(state=state, started_at=began),
+        detail=lambda container_id: SimpleNamespace(state=state, started_at=began, health=health),
         log=log,
     )
-    return cast(Host, SimpleNamespace(engine=engine))
+    return cast(Host, SimpleNamespace(engine=engine, redact=lambda text: text.replace("secret", "***")))
 
 
 def test_it_is_told_with_the_reason() -> None:
@@ -43,6 +45,29 @@ def test_it_is_told_with_the_reason() -> None:
     assert "\n" not in said
 
 
-@pytest.mark.parametrize(("said", "state"), [(OF_A_TASK, "running"), ("", "running"), (UNCAUGHT, "exited")])
-def test_nothing_else_is(said: str, state: str) -> None:
-    assert failure(host(said, state)) is None
+@pytest.mark.parametrize(
+    ("thrown", "told"),
+    [
+        ("java.lang.NullPointerException\n\tat a.b", "NullPointerException"),
+        ("picocli.CommandLine$InitializationException: no", "CommandLine$InitializationException: no"),
+        ("Bare: of no package", "Bare: of no package"),
+        (f"java.lang.Error: {'x' * 186}secret", f"Error: {'x' * 186}***"),
+        (f"java.lang.Error: {'x' * 400}", f"Error: {'x' * 193}"),
+    ],
+)
+def test_whatever_was_thrown_is_told_and_no_part_of_a_secret(thrown: str, told: str) -> None:
+    assert failure(host(f'Exception in thread "main" {thrown}')) == told
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "health"),
+    [
+        (OF_A_TASK, "running", "starting"),
+        (OF_LINES, "running", "unhealthy"),
+        ("", "running", "starting"),
+        (UNCAUGHT, "exited", "starting"),
+        (UNCAUGHT, "running", "healthy"),
+    ],
+)
+def test_nothing_else_is(said: str, state: str, health: str) -> None:
+    assert failure(host(said, state, health)) is None

@@ -61,7 +61,7 @@ def test_an_end_is_told_once(
     with subprocess.Popen(["sleep", "60"]) as second:
         processes.follow({second.pid: container(HERE)})
         second.kill()
-        assert told.get(timeout=5)
+        assert told.get(timeout=5) == (second.pid, container(HERE))
     assert told.empty()
 
 
@@ -74,7 +74,7 @@ def test_what_is_not_followed_any_more_is_not_told(
         process.kill()
         process.wait()
         second.kill()
-        assert told.get(timeout=5)
+        assert told.get(timeout=5) == (second.pid, container(HERE))
     assert told.empty()
 
 
