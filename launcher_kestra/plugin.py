@@ -102,7 +102,7 @@ def launcher_status(entry: ManifestEntry, host: Host) -> ServiceStatus:
         return status
     if failed := main_thread.failure(host):
         words = f"its main thread has ended, and its process goes on without it: {failed}"
-        return status.model_copy(update={"state": ServiceState.FAILED, "message": words})
+        status = status.model_copy(update={"state": ServiceState.FAILED, "message": words})
     loss = _database_loss(host, status.since)
     if status.container != "running" or status.state in (ServiceState.STARTING, ServiceState.FAILED):
         if not loss:
