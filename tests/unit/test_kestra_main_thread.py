@@ -51,7 +51,7 @@ def test_it_is_told_with_the_reason() -> None:
         ("java.lang.NullPointerException\n\tat a.b", "NullPointerException"),
         ("picocli.CommandLine$InitializationException: no", "CommandLine$InitializationException: no"),
         ("Bare: of no package", "Bare: of no package"),
-        (f"java.lang.Error: {'x' * 186}secret", f"Error: {'x' * 186}***"),
+        (f"java.lang.Error: {'x' * 190}secret", f"Error: {'x' * 190}***"),
         (f"java.lang.Error: {'x' * 400}", f"Error: {'x' * 193}"),
     ],
 )
