@@ -22,9 +22,8 @@ from xml.etree import ElementTree
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults import test_faults  # noqa: F401 - importing it fills the table
 from tests.faults.breaks import BREAKS, Break, Change
-from tests.faults.campaign import ROWS
+from tests.faults.test_faults import ROWS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SIDE_BY_SIDE = 2

@@ -108,7 +108,7 @@ def port_stolen(case: Case) -> Iterator[Seen]:
     note = case.folder / "thief.pid"
     plugin = install(case.folder / "installed", "thief", THIEF.format(pid=note))
     try:
-        yield case.start(says="8080", **plugin)
+        yield case.start(says="8080 (KESTRA_HTTP_PORT) is taken by the process", cause="preflight", **plugin)
         assert case.status("kestra-postgres")["state"] == "ready"
         assert case.read().state == "failed"
         told = case.installation.launcher("explain", "kestra", "--json").json()

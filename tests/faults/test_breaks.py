@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.break_trial import CHECKOUT
 from tests.faults.breaks import BREAKS, Break
-from tests.faults.campaign import ROWS
+from tests.faults.test_faults import ROWS
 
 
 def test_every_row_has_one_break() -> None:

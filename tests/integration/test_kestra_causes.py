@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ import pytest
 from tests.conftest import CHECKOUT
 from tests.engines import PrivateEngine
 from tests.installations import NEXT_KESTRA, REAL_KESTRA, Done, Installation
+
+Copy = Callable[..., Installation]
 
 FILE = Path("tools/compose/docker-compose.tools.yml")
 CONFIGURATION = "      KESTRA_CONFIGURATION: |\n"
@@ -75,11 +77,10 @@ def test_a_start_names_the_cause(database: Installation, engine: PrivateEngine, 
 
 @pytest.mark.kestra
 def test_a_kestra_that_lives_on_without_its_main_thread_is_failed_and_brought_back(
-    engine: PrivateEngine, tmp_path: Path
+    engine: PrivateEngine, copied: Copy
 ) -> None:
     """As where it began while its database did not answer; nothing that compose looks at has changed."""
-    engine.wipe()
-    installation = Installation.copied(CHECKOUT, tmp_path / "root", engine, kestra=REAL_KESTRA)
+    installation = copied(kestra=REAL_KESTRA)
     assert installation.launcher("start").code == 0
     engine.docker("pause", "tools-kestra-postgres")
     try:
@@ -92,27 +93,22 @@ def test_a_kestra_that_lives_on_without_its_main_thread_is_failed_and_brought_ba
         engine.docker("unpause", "tools-kestra-postgres")
     with installation.popen("watch"):
         installation.await_state("kestra", "ready", 90)
-    engine.wipe()
 
 
 @pytest.mark.kestra
-def test_an_older_kestra_on_the_tables_of_a_newer_one(engine: PrivateEngine, tmp_path: Path) -> None:
-    engine.wipe()
-    installation = Installation.copied(CHECKOUT, tmp_path / "root", engine, kestra=NEXT_KESTRA)
+def test_an_older_kestra_on_the_tables_of_a_newer_one(copied: Copy) -> None:
+    installation = copied(kestra=NEXT_KESTRA)
     assert installation.launcher("start").code == 0
     told = explained(installation.launcher("start", "--json", KESTRA_IMAGE=REAL_KESTRA))
     assert told["cause_id"] == "migration", told
-    engine.wipe()
 
 
 @pytest.mark.kestra
-def test_migrations_that_are_not_those_of_this_kestra(engine: PrivateEngine, tmp_path: Path) -> None:
-    engine.wipe()
-    installation = Installation.copied(CHECKOUT, tmp_path / "root", engine, kestra=REAL_KESTRA)
+def test_migrations_that_are_not_those_of_this_kestra(engine: PrivateEngine, copied: Copy) -> None:
+    installation = copied(kestra=REAL_KESTRA)
     assert installation.launcher("start").code == 0
     change = "update flyway_schema_history set checksum = checksum + 1 where installed_rank = 3"
     engine.docker("exec", "tools-kestra-postgres", "psql", "-U", "kestra", "-d", "kestra", "-c", change)
     told = explained(installation.launcher("restart", "kestra", "--json"))
     assert told["cause_id"] == "migration", told
     assert "Migrations have failed validation" in str(told["cause"]), told
-    engine.wipe()

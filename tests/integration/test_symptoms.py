@@ -217,6 +217,11 @@ def login_changed(installation: Installation, engine: PrivateEngine) -> str:
         text = installation.launcher("status", "kestra", KESTRA_BASICAUTH_PASSWORD="another1Password2now").text
         return "" if "no answer within" in text else text
 
+    def cause() -> object:
+        told = installation.launcher("explain", "kestra", "--json", KESTRA_BASICAUTH_PASSWORD="another1Password2now")
+        return told.json()["cause_id"]
+
+    wait_for(lambda: cause() == "kestra-credentials", 60, "the refusal is the cause")
     return str(wait_for(answered, 60, "Kestra's first refusal, for which a busy machine may take more than a second"))
 
 
@@ -244,9 +249,9 @@ def main_thread_ended(installation: Installation, engine: PrivateEngine) -> str:
     try:
         engine.docker("restart", "--time", "1", "tools-kestra")
         installation.await_state("kestra", "failed", 60)
-        return installation.launcher("status", "kestra").text
     finally:
         engine.docker("unpause", POSTGRES)
+    return installation.launcher("status", "kestra").text
 
 
 def without_login(installation: Installation, engine: PrivateEngine) -> str:
@@ -254,6 +259,7 @@ def without_login(installation: Installation, engine: PrivateEngine) -> str:
     up = installation.compose("up", "-d", "kestra", KESTRA_BASICAUTH_PASSWORD="weak")
     assert up.code == 0, up.text
     installation.await_state("kestra", "failed", 120)
+    assert installation.launcher("explain", "kestra", "--json").json()["cause_id"] == "kestra-open"
     return installation.launcher("status", "kestra").text
 
 
